@@ -1,0 +1,151 @@
+//! The read side of a store: matchers and a range in, columns per series out.
+//!
+//! A [`SeriesSet`] is a consistent snapshot: samples appended or files compacted after [`Select::select`] returned do not
+//! change it. Series are read one at a time, from as many threads as the caller likes, so evaluation is parallel over
+//! series and memory holds only what is being looked at.
+
+use crate::labels::Labels;
+use crate::matcher::Matcher;
+use crate::metadata::Metadata;
+use crate::time::{TimeRange, Timestamp};
+
+/// Answers which series exist and what they hold.
+pub trait Select: Send + Sync {
+    /// The series that match all of `request.matchers` and may have samples in `request.range`, sorted by labels.
+    ///
+    /// # Errors
+    /// [`SelectError`].
+    fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, SelectError>;
+
+    /// Label sets of the series that match any of `selectors` (all series when empty) and may have samples in `range`;
+    /// sorted, without repeats, at most `limit` (0: no limit).
+    ///
+    /// # Errors
+    /// [`SelectError`].
+    fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Labels>, SelectError>;
+
+    /// Names of labels of the series that [`Select::series`] would list, sorted.
+    ///
+    /// # Errors
+    /// [`SelectError`].
+    fn label_names(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>, SelectError>;
+
+    /// Values of label `name` on the series that [`Select::series`] would list, sorted.
+    ///
+    /// # Errors
+    /// [`SelectError`].
+    fn label_values(
+        &self,
+        name: &str,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>, SelectError>;
+
+    /// Metadata of metric families, sorted by name; of one family when `metric` is given.
+    fn metadata(&self, metric: Option<&str>) -> Vec<Metadata>;
+}
+
+/// What to select.
+#[derive(Debug, Clone, Copy)]
+pub struct SelectRequest<'a> {
+    /// All must match.
+    pub matchers: &'a [Matcher],
+    /// Samples wanted.
+    pub range: TimeRange,
+    /// Refuse with [`SelectError::TooManySeries`] beyond this many series (0: no limit).
+    pub series_max: usize,
+}
+
+/// A snapshot of selected series.
+pub trait SeriesSet: Send + Sync {
+    /// Number of series.
+    fn len(&self) -> usize;
+
+    /// Whether nothing matched.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Labels of series `i`.
+    fn labels(&self, i: usize) -> &Labels;
+
+    /// Appends the samples of series `i` inside `range` (a part of the requested one) to `out`: strictly rising
+    /// timestamps, one sample each, stale markers included.
+    ///
+    /// # Errors
+    /// [`SelectError`] when a file is missing or damaged; `out` is then unspecified.
+    fn read(&self, i: usize, range: TimeRange, out: &mut Columns) -> Result<(), SelectError>;
+}
+
+/// Timestamps and values of one series, side by side.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Columns {
+    /// Milliseconds, strictly rising.
+    pub timestamps: Vec<i64>,
+    /// Values; stale markers keep their bits.
+    pub values: Vec<f64>,
+}
+
+/// Why a selection cannot be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectError {
+    /// More series than allowed.
+    #[error("selector matches {found} series, more than the limit of {limit}; add matchers or raise the limit")]
+    TooManySeries {
+        /// How many matched.
+        found: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// A stored file is damaged; nothing was guessed from it.
+    #[error("{file} is damaged: {why}; run `foretide doctor --verify`")]
+    Damaged {
+        /// File inside the data folder.
+        file: String,
+        /// What failed.
+        why: String,
+    },
+    /// Reading failed.
+    #[error("read {file}: {why}")]
+    Io {
+        /// File inside the data folder.
+        file: String,
+        /// The system's reason.
+        why: String,
+    },
+}
+
+impl Columns {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty()
+    }
+
+    /// Removes all samples, keeps the memory.
+    pub fn clear(&mut self) {
+        self.timestamps.clear();
+        self.values.clear();
+    }
+
+    /// Adds a sample at the end.
+    pub fn push(&mut self, at: Timestamp, value: f64) {
+        self.timestamps.push(at.0);
+        self.values.push(value);
+    }
+
+    /// The samples as pairs.
+    pub fn iter(&self) -> impl Iterator<Item = (Timestamp, f64)> {
+        self.timestamps.iter().map(|&t| Timestamp(t)).zip(self.values.iter().copied())
+    }
+}

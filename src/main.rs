@@ -1,0 +1,2 @@
+//! The `foretide` binary.
+fn main() {}
