@@ -186,6 +186,11 @@ impl<'a> LabelsRef<'a> {
     pub fn id(self) -> SeriesId {
         SeriesId(xxhash_rust::xxh3::xxh3_64(self.0))
     }
+
+    /// The identity to try after `seed` collisions of [`LabelsRef::id`].
+    pub fn id_with_seed(self, seed: u64) -> SeriesId {
+        SeriesId(xxhash_rust::xxh3::xxh3_64_with_seed(self.0, seed))
+    }
 }
 
 impl LabelsBuilder {

@@ -50,6 +50,11 @@ impl MetricType {
         }
     }
 
+    /// From the word that [`MetricType::as_str`] gives; other words are [`MetricType::Unknown`].
+    pub fn from_word(word: &str) -> Self {
+        (0..8).map(Self::from_number).find(|kind| kind.as_str() == word).unwrap_or_default()
+    }
+
     /// The word used by the Prometheus API and the text formats.
     pub fn as_str(self) -> &'static str {
         match self {
