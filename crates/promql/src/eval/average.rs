@@ -1,0 +1,147 @@
+//! Sums and means with Neumaier's compensation (Kahan–Babuška), and quantiles of a list.
+
+/// A compensated sum.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sum {
+    sum: f64,
+    lost: f64,
+}
+
+impl Sum {
+    #[inline]
+    pub(crate) fn add(&mut self, value: f64) {
+        let sum = self.sum + value;
+        if sum.is_infinite() {
+            self.lost = 0.0;
+        } else if self.sum.abs() >= value.abs() {
+            self.lost += (self.sum - sum) + value;
+        } else {
+            self.lost += (value - sum) + self.sum;
+        }
+        self.sum = sum;
+    }
+
+    #[inline]
+    pub(crate) fn value(&self) -> f64 {
+        if self.sum.is_infinite() { self.sum } else { self.sum + self.lost }
+    }
+}
+
+/// A mean by direct summation that turns to the incremental mean where the sum would overflow.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Mean {
+    sum: Sum,
+    count: f64,
+    incremental: bool,
+}
+
+impl Mean {
+    #[inline]
+    pub(crate) fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        if self.count == 1.0 {
+            // The first value is taken as it is: an infinity there is no overflow.
+            self.sum = Sum { sum: value, lost: 0.0 };
+            return;
+        }
+        if !self.incremental {
+            let mut next = self.sum;
+            next.add(value);
+            if !next.sum.is_infinite() {
+                self.sum = next;
+                return;
+            }
+            self.incremental = true;
+            let before = self.count - 1.0;
+            self.sum = Sum { sum: self.sum.sum / before, lost: self.sum.lost / before };
+        }
+        let kept = (self.count - 1.0) / self.count;
+        self.sum = Sum { sum: kept * self.sum.sum, lost: kept * self.sum.lost };
+        self.sum.add(value / self.count);
+    }
+
+    #[inline]
+    pub(crate) fn value(&self) -> f64 {
+        if self.incremental {
+            self.sum.sum + self.sum.lost
+        } else {
+            self.sum.sum / self.count + self.sum.lost / self.count
+        }
+    }
+}
+
+/// Variance of the whole by Welford's method, compensated.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Variance {
+    count: f64,
+    mean: Sum,
+    squares: Sum,
+}
+
+impl Variance {
+    #[inline]
+    pub(crate) fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        let delta = value - (self.mean.sum + self.mean.lost);
+        self.mean.add(delta / self.count);
+        self.squares.add(delta * (value - (self.mean.sum + self.mean.lost)));
+    }
+
+    #[inline]
+    pub(crate) fn value(&self) -> f64 {
+        (self.squares.sum + self.squares.lost) / self.count
+    }
+}
+
+/// The φ-quantile with linear interpolation; sorts `values`, NaN lowest. NaN for an empty list or a NaN φ, the
+/// infinities for φ outside of [0, 1].
+pub(crate) fn quantile(phi: f64, values: &mut [f64]) -> f64 {
+    if values.is_empty() || phi.is_nan() {
+        return f64::NAN;
+    }
+    if phi < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if phi > 1.0 {
+        return f64::INFINITY;
+    }
+    values.sort_unstable_by(|a, b| b.is_nan().cmp(&a.is_nan()).then(a.total_cmp(b)));
+    let rank = phi * (values.len() - 1) as f64;
+    let low = rank.floor() as usize;
+    let high = (low + 1).min(values.len() - 1);
+    let weight = rank - rank.floor();
+    values[low] * (1.0 - weight) + values[high] * weight
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mean(values: &[f64]) -> f64 {
+        let mut mean = Mean::default();
+        values.iter().for_each(|v| mean.add(*v));
+        mean.value()
+    }
+
+    #[test]
+    fn lost_digits_are_kept() {
+        let mut sum = Sum::default();
+        [1e100, 1.0, -1e100, 1.0].into_iter().for_each(|v| sum.add(v));
+        assert_eq!(sum.value(), 2.0);
+    }
+
+    #[test]
+    fn means_do_not_overflow() {
+        assert_eq!(mean(&[f64::MAX, f64::MAX]), f64::MAX);
+        assert_eq!(mean(&[f64::INFINITY, 1.0]), f64::INFINITY);
+        assert!(mean(&[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
+        assert_eq!(mean(&[1.0, 2.0, 3.0]), 2.0);
+    }
+
+    #[test]
+    fn quantiles_interpolate() {
+        assert_eq!(quantile(0.5, &mut [3.0, 1.0, 2.0, 4.0]), 2.5);
+        assert_eq!(quantile(1.5, &mut [1.0]), f64::INFINITY);
+        assert!(quantile(0.0, &mut [1.0, f64::NAN]).is_nan());
+    }
+}

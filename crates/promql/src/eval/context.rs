@@ -1,0 +1,268 @@
+//! One evaluation: its grid, limits, counters and notes, and work spread over threads.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use series::{Matcher, Millis, Select, SelectRequest, SeriesSet, TimeRange, Timestamp};
+
+use super::error::EvalError;
+use super::{Answer, Options, Stats, Value};
+use crate::ast::{At, DurationExpr};
+
+/// Below this many slots a thread costs more than it gains.
+const SLOTS_PER_THREAD: usize = 20_000;
+
+/// A grid of evaluation times.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Steps {
+    /// First time in milliseconds.
+    pub(crate) start: i64,
+    /// Distance, positive.
+    pub(crate) step: i64,
+    /// Number of times.
+    pub(crate) n: usize,
+}
+
+impl Steps {
+    pub(crate) fn time(&self, i: usize) -> i64 {
+        self.start.saturating_add(self.step.saturating_mul(i as i64))
+    }
+
+    /// The query's end as asked for, which need not lie on the grid.
+    fn end(&self, range: Millis) -> i64 {
+        self.start.saturating_add(range.0)
+    }
+}
+
+/// Times that a selector looks at, one a step; all the same under `@`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refs {
+    first: i64,
+    step: i64,
+    n: usize,
+}
+
+impl Refs {
+    pub(crate) fn time(&self, i: usize) -> i64 {
+        self.first.saturating_add(self.step.saturating_mul(i as i64))
+    }
+
+    pub(crate) fn first(&self) -> i64 {
+        self.first
+    }
+
+    pub(crate) fn last(&self) -> i64 {
+        self.time(self.n.saturating_sub(1))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.n
+    }
+}
+
+#[derive(Default)]
+struct Notes {
+    warnings: BTreeSet<String>,
+    infos: BTreeSet<String>,
+}
+
+/// Most notes kept of each kind; further ones say nothing new to a reader.
+const NOTES_MAX: usize = 100;
+
+pub(crate) struct Context<'a> {
+    select: &'a dyn Select,
+    pub(crate) options: &'a Options,
+    /// Grid of the whole query, for `start()` and `end()`.
+    pub(crate) query: Steps,
+    /// `step()`, zero for an instant query.
+    pub(crate) step: Millis,
+    /// `range()`, zero for an instant query.
+    pub(crate) range: Millis,
+    begun: Option<Instant>,
+    notes: Mutex<Notes>,
+    series: AtomicU64,
+    samples: AtomicU64,
+    held: AtomicU64,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(select: &'a dyn Select, options: &'a Options, query: Steps, step: Millis, range: Millis) -> Self {
+        Self {
+            select,
+            options,
+            query,
+            step,
+            range,
+            begun: options.deadline.map(|_| Instant::now()),
+            notes: Mutex::default(),
+            series: AtomicU64::new(0),
+            samples: AtomicU64::new(0),
+            held: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn answer(self, value: Value) -> Answer {
+        let notes = self.notes.into_inner().unwrap_or_default();
+        Answer {
+            value,
+            warnings: notes.warnings.into_iter().collect(),
+            infos: notes.infos.into_iter().collect(),
+            stats: Stats { series: self.series.into_inner(), samples_read: self.samples.into_inner() },
+        }
+    }
+
+    /// Whether to go on.
+    pub(crate) fn check(&self) -> Result<(), EvalError> {
+        if self.options.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+            return Err(EvalError::Canceled);
+        }
+        if let (Some(deadline), Some(begun)) = (self.options.deadline, self.begun) {
+            let now = Instant::now();
+            if now >= deadline {
+                let after = Millis(i64::try_from((now - begun).as_millis()).unwrap_or(i64::MAX));
+                return Err(EvalError::Timeout { after });
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts samples read.
+    pub(crate) fn charge_read(&self, samples: usize) -> Result<(), EvalError> {
+        self.samples.fetch_add(samples as u64, Ordering::Relaxed);
+        self.charge_held(0)
+    }
+
+    /// Counts points kept in memory.
+    pub(crate) fn charge_held(&self, points: usize) -> Result<(), EvalError> {
+        let held = self.held.fetch_add(points as u64, Ordering::Relaxed) + points as u64;
+        let read = held + self.samples.load(Ordering::Relaxed);
+        let limit = self.options.samples_max;
+        if read > limit { Err(EvalError::TooManySamples { read, limit }) } else { Ok(()) }
+    }
+
+    pub(crate) fn warn(&self, note: impl Into<String>) {
+        if let Ok(mut notes) = self.notes.lock()
+            && notes.warnings.len() < NOTES_MAX
+        {
+            notes.warnings.insert(format!("PromQL warning: {}", note.into()));
+        }
+    }
+
+    pub(crate) fn inform(&self, note: impl Into<String>) {
+        if let Ok(mut notes) = self.notes.lock()
+            && notes.infos.len() < NOTES_MAX
+        {
+            notes.infos.insert(format!("PromQL info: {}", note.into()));
+        }
+    }
+
+    /// Selects series with samples in the closed range `[first, last]`.
+    pub(crate) fn select(
+        &self,
+        matchers: &[Matcher],
+        first: i64,
+        last: i64,
+    ) -> Result<(Box<dyn SeriesSet>, TimeRange), EvalError> {
+        self.check()?;
+        let range = TimeRange::new(Timestamp(first), Timestamp(last.saturating_add(1)));
+        let request = SelectRequest { matchers, range, series_max: self.options.series_max };
+        let set = self.select.select(&request)?;
+        self.series.fetch_add(set.len() as u64, Ordering::Relaxed);
+        Ok((set, range))
+    }
+
+    pub(crate) fn refs(&self, steps: &Steps, at: Option<At>, offset: Option<&DurationExpr>) -> Result<Refs, EvalError> {
+        let offset = self.duration(offset)?.0;
+        let fixed = match at {
+            None => {
+                return Ok(Refs { first: steps.start.saturating_sub(offset), step: steps.step, n: steps.n });
+            }
+            Some(At::Time(at)) => at,
+            Some(At::Start) => self.query.start,
+            Some(At::End) => self.query.end(self.range),
+        };
+        Ok(Refs { first: fixed.saturating_sub(offset), step: 0, n: steps.n })
+    }
+
+    /// A duration that may be negative; absent ones are zero.
+    pub(crate) fn duration(&self, duration: Option<&DurationExpr>) -> Result<Millis, EvalError> {
+        Ok(duration.map_or(Ok(Millis(0)), |duration| duration.resolve(self.step, self.range))?)
+    }
+
+    /// A window's length or a subquery's step.
+    pub(crate) fn length(&self, duration: &DurationExpr) -> Result<Millis, EvalError> {
+        Ok(duration.resolve_positive(self.step, self.range)?)
+    }
+
+    /// `work(i)` for `i` in `0..n`, results in order; spread over threads when `n × slots` is worth it.
+    pub(crate) fn each<T: Send>(
+        &self,
+        n: usize,
+        slots: usize,
+        work: impl Fn(usize) -> Result<T, EvalError> + Sync,
+    ) -> Result<Vec<T>, EvalError> {
+        let worth = n.saturating_mul(slots.max(1)) / SLOTS_PER_THREAD;
+        let threads = self.options.threads.min(n).min(worth.max(1));
+        if threads <= 1 {
+            let mut out = Vec::with_capacity(n);
+            for i in 0..n {
+                if i % 64 == 0 {
+                    self.check()?;
+                }
+                out.push(work(i)?);
+            }
+            return Ok(out);
+        }
+        self.each_threaded(n, threads, work)
+    }
+
+    fn each_threaded<T: Send>(
+        &self,
+        n: usize,
+        threads: usize,
+        work: impl Fn(usize) -> Result<T, EvalError> + Sync,
+    ) -> Result<Vec<T>, EvalError> {
+        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let slots: Mutex<Vec<Option<T>>> = Mutex::new((0..n).map(|_| None).collect());
+        let fault: Mutex<Option<EvalError>> = Mutex::new(None);
+        let run = || {
+            // Runs of 16 keep the queue and the lock cool and still balance uneven series.
+            while !failed.load(Ordering::Relaxed) {
+                let from = next.fetch_add(16, Ordering::Relaxed);
+                if from >= n {
+                    return;
+                }
+                let chunk = self
+                    .check()
+                    .and_then(|()| (from..n.min(from + 16)).map(&work).collect::<Result<Vec<T>, EvalError>>());
+                match chunk {
+                    Ok(chunk) => {
+                        if let Ok(mut slots) = slots.lock() {
+                            for (i, item) in chunk.into_iter().enumerate() {
+                                slots[from + i] = Some(item);
+                            }
+                        }
+                    }
+                    Err(why) => {
+                        failed.store(true, Ordering::Relaxed);
+                        if let Ok(mut fault) = fault.lock() {
+                            fault.get_or_insert(why);
+                        }
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(run);
+            }
+            run();
+        });
+        match fault.into_inner().unwrap_or(None) {
+            Some(why) => Err(why),
+            None => Ok(slots.into_inner().unwrap_or_default().into_iter().flatten().collect()),
+        }
+    }
+}

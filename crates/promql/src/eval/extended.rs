@@ -1,0 +1,61 @@
+//! `anchored` and `smoothed` windows: the edges themselves get a value, so nothing is extrapolated.
+
+use super::window::Window;
+use crate::ast::Extension;
+
+/// Functions that take `anchored` windows; the first three also take `smoothed` ones.
+const ANCHORED: [&str; 5] = ["rate", "increase", "delta", "changes", "resets"];
+
+/// Whether `function` works on windows with this extension.
+pub(super) fn allows(function: &str, extension: Extension) -> bool {
+    match extension {
+        Extension::Anchored => ANCHORED.contains(&function),
+        Extension::Smoothed => ANCHORED[..3].contains(&function),
+    }
+}
+
+/// Index of the first sample that counts: under `anchored` the last one at or before the left edge, if there is one.
+/// `None` when no sample lies after the left edge.
+pub(super) fn first_anchored(window: &Window<'_>) -> Option<usize> {
+    if window.extension.is_none() {
+        return Some(0);
+    }
+    let after = window.timestamps.partition_point(|t| *t <= window.start);
+    (after < window.timestamps.len()).then_some(after.saturating_sub(1))
+}
+
+/// Change between the edges, resets of a counter added back.
+pub(super) fn increase(window: &Window<'_>, is_counter: bool) -> Option<f64> {
+    let (timestamps, values) = (window.timestamps, window.values);
+    let smoothed = window.extension == Some(Extension::Smoothed);
+    let top = timestamps.len() - 1;
+    let mut first = timestamps[..top].partition_point(|t| *t <= window.start).saturating_sub(1);
+    let last = if smoothed { timestamps[..top].partition_point(|t| *t < window.end) } else { top };
+    // Nothing inside or across the window: an edge alone has no slope.
+    if timestamps[last] <= window.start || timestamps[first] > window.end {
+        return None;
+    }
+    let line = |i: usize, at: i64| {
+        // A reset between two samples is taken to start from zero.
+        let from = if is_counter && values[i + 1] < values[i] { 0.0 } else { values[i] };
+        from + (values[i + 1] - from) * (at - timestamps[i]) as f64 / (timestamps[i + 1] - timestamps[i]) as f64
+    };
+    let left = if smoothed && timestamps[first] < window.start { line(first, window.start) } else { values[first] };
+    let right =
+        if smoothed && last > 0 && timestamps[last] > window.end { line(last - 1, window.end) } else { values[last] };
+    let mut change = right - left;
+    if is_counter {
+        if timestamps[first] <= window.start {
+            first += 1;
+        }
+        let end = if timestamps[last] >= window.end { last } else { last + 1 };
+        let mut before = left;
+        for value in values.get(first..end).unwrap_or(&[]).iter().chain(std::iter::once(&right)) {
+            if *value < before {
+                change += before;
+            }
+            before = *value;
+        }
+    }
+    Some(change)
+}

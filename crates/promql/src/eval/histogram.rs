@@ -1,0 +1,281 @@
+//! Classic histograms: `histogram_quantile`, `histogram_quantiles`, `histogram_fraction` over `le` buckets.
+
+use std::collections::HashMap;
+
+use series::Labels;
+
+use super::context::{Context, Steps};
+use super::error::EvalError;
+use super::rows::{ABSENT, Row, is_absent, join_equal};
+use crate::ast::Expr;
+use crate::number::{format_open_metrics, parse_float};
+
+/// Label of a bucket's upper bound.
+const BOUND: &str = "le";
+
+/// Relative difference below which two neighbouring counts are the same but for rounding.
+const COUNT_TOLERANCE: f64 = 1e-12;
+
+/// The buckets of one histogram: bounds rising, equal bounds side by side.
+struct Histogram {
+    labels: Labels,
+    drop_name: bool,
+    buckets: Vec<(f64, Vec<f64>)>,
+}
+
+/// One bucket at one step: upper bound, cumulative count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Bucket {
+    bound: f64,
+    count: f64,
+}
+
+impl Context<'_> {
+    pub(crate) fn histogram_quantile(&self, args: &[Expr], steps: &Steps) -> Result<Vec<Row>, EvalError> {
+        let phis = self.scalar(&args[0], steps)?;
+        let histograms = self.histograms(&args[1], steps)?;
+        if !histograms.is_empty() {
+            self.doubt_quantiles(&phis);
+        }
+        Ok(histograms.iter().map(|histogram| self.quantile_row(histogram, &phis, steps)).collect())
+    }
+
+    pub(crate) fn histogram_quantiles(&self, args: &[Expr], steps: &Steps) -> Result<Vec<Row>, EvalError> {
+        let name = self.text(&args[1])?;
+        if name.is_empty() {
+            return Err(EvalError::BadLabelName { found: name });
+        }
+        let histograms = self.histograms(&args[0], steps)?;
+        let mut rows = Vec::new();
+        for arg in &args[2..] {
+            let phis = self.scalar(arg, steps)?;
+            if !histograms.is_empty() {
+                self.doubt_quantiles(&phis);
+            }
+            for histogram in &histograms {
+                let row = self.quantile_row(histogram, &phis, steps);
+                rows.extend(by_quantile(&row, &name, &phis));
+            }
+        }
+        if histograms.iter().any(|histogram| histogram.labels.get(&name).is_some()) {
+            return Err(EvalError::BadLabelName { found: format!("{name} (it is taken already)") });
+        }
+        join_equal(rows)
+    }
+
+    pub(crate) fn histogram_fraction(&self, args: &[Expr], steps: &Steps) -> Result<Vec<Row>, EvalError> {
+        let (lower, upper) = (self.scalar(&args[0], steps)?, self.scalar(&args[1], steps)?);
+        let histograms = self.histograms(&args[2], steps)?;
+        let rows = histograms
+            .iter()
+            .map(|histogram| histogram.row(steps, |i, buckets| fraction(lower[i], upper[i], coalesce(buckets))));
+        Ok(rows.collect())
+    }
+
+    fn quantile_row(&self, histogram: &Histogram, phis: &[f64], steps: &Steps) -> Row {
+        let forced = std::cell::Cell::new(false);
+        let row = histogram.row(steps, |i, buckets| {
+            let (value, repaired) = quantile(phis[i], coalesce(buckets));
+            forced.set(forced.get() || repaired);
+            value
+        });
+        if forced.get() {
+            let name = histogram.labels.metric();
+            self.inform(format!(
+                "input to histogram_quantile needed to be fixed for monotonicity (see \
+                 https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile) for metric name \
+                 {name:?}"
+            ));
+        }
+        row
+    }
+
+    /// Groups `le` series into histograms, in order of first appearance.
+    fn histograms(&self, arg: &Expr, steps: &Steps) -> Result<Vec<Histogram>, EvalError> {
+        let mut places: HashMap<Labels, usize> = HashMap::new();
+        let mut histograms: Vec<Histogram> = Vec::new();
+        for row in self.rows(arg, steps)? {
+            let Some(bound) = row.labels.get(BOUND).and_then(parse_float) else {
+                let (name, found) = (row.labels.metric(), row.labels.get(BOUND).unwrap_or(""));
+                self.warn(format!(
+                    "bucket label {BOUND:?} is missing or has a malformed value of {found:?} for metric name {name:?}"
+                ));
+                continue;
+            };
+            let labels = row.labels.project(&[BOUND.to_owned()], false);
+            let place = *places.entry(labels.clone()).or_insert_with(|| {
+                histograms.push(Histogram { labels, drop_name: true, buckets: Vec::new() });
+                histograms.len() - 1
+            });
+            histograms[place].buckets.push((bound, row.values));
+        }
+        for histogram in &mut histograms {
+            histogram.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        }
+        Ok(histograms)
+    }
+}
+
+impl Histogram {
+    /// `f` of the present buckets at each step that has some.
+    fn row(&self, steps: &Steps, f: impl Fn(usize, Vec<Bucket>) -> f64) -> Row {
+        let value = |i: usize| {
+            let present = self.buckets.iter().filter(|(_, counts)| !is_absent(counts[i]));
+            let buckets: Vec<Bucket> =
+                present.map(|(bound, counts)| Bucket { bound: *bound, count: counts[i] }).collect();
+            if buckets.is_empty() { ABSENT } else { f(i, buckets) }
+        };
+        let values = (0..steps.n).map(value).collect();
+        Row { labels: self.labels.clone(), drop_name: self.drop_name, values }
+    }
+}
+
+/// One row per distinct φ, labelled with it.
+fn by_quantile(row: &Row, name: &str, phis: &[f64]) -> Vec<Row> {
+    let mut rows: Vec<(u64, Row)> = Vec::new();
+    for (i, phi) in phis.iter().enumerate().filter(|(i, _)| row.is_present(*i)) {
+        let place = rows.iter().position(|(bits, _)| *bits == phi.to_bits()).unwrap_or_else(|| {
+            let labels = row.labels.to_builder().set(name, &format_open_metrics(*phi)).build();
+            rows.push((phi.to_bits(), Row { labels, drop_name: true, values: vec![ABSENT; phis.len()] }));
+            rows.len() - 1
+        });
+        rows[place].1.values[i] = row.values[i];
+    }
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+/// Adds up buckets of the same bound, as after a change of label spelling (`1` and `1.0`).
+fn coalesce(buckets: Vec<Bucket>) -> Vec<Bucket> {
+    let mut out: Vec<Bucket> = Vec::with_capacity(buckets.len());
+    for bucket in buckets {
+        match out.last_mut() {
+            Some(last) if last.bound == bucket.bound => last.count += bucket.count,
+            _ => out.push(bucket),
+        }
+    }
+    out
+}
+
+/// Makes counts rise: differences of rounding are levelled silently, real falls are reported.
+fn repair(buckets: &mut [Bucket]) -> bool {
+    let Some(first) = buckets.first() else { return false };
+    let (mut before, mut forced) = (first.count, false);
+    for bucket in buckets.iter_mut().skip(1) {
+        let difference = (bucket.count - before).abs();
+        if difference != 0.0 && difference / bucket.count <= COUNT_TOLERANCE {
+            bucket.count = before;
+        } else {
+            before = bucket.count;
+        }
+    }
+    let mut top = buckets[0].count;
+    for bucket in buckets.iter_mut().skip(1) {
+        if bucket.count > top {
+            top = bucket.count;
+        } else if bucket.count < top {
+            bucket.count = top;
+            forced = true;
+        }
+    }
+    forced
+}
+
+/// φ-quantile by straight lines inside buckets, and whether counts had to be repaired.
+fn quantile(phi: f64, mut buckets: Vec<Bucket>) -> (f64, bool) {
+    if phi.is_nan() {
+        return (f64::NAN, false);
+    }
+    if !(0.0..=1.0).contains(&phi) {
+        return (if phi < 0.0 { f64::NEG_INFINITY } else { f64::INFINITY }, false);
+    }
+    let last = buckets.len() - 1;
+    if buckets[last].bound != f64::INFINITY {
+        return (f64::NAN, false);
+    }
+    let forced = repair(&mut buckets);
+    let observations = buckets[last].count;
+    if last == 0 || observations == 0.0 || observations.is_nan() {
+        return (f64::NAN, false);
+    }
+    let mut rank = phi * observations;
+    let at = buckets[..last].iter().position(|bucket| bucket.count >= rank).unwrap_or(last);
+    if at == last {
+        return (buckets[last - 1].bound, forced);
+    }
+    if at == 0 && buckets[0].bound <= 0.0 {
+        return (buckets[0].bound, forced);
+    }
+    let (mut start, end, mut count) = (0.0, buckets[at].bound, buckets[at].count);
+    if at > 0 {
+        start = buckets[at - 1].bound;
+        count -= buckets[at - 1].count;
+        rank -= buckets[at - 1].count;
+    }
+    (start + (end - start) * (rank / count), forced)
+}
+
+/// Share of the observations between two values, by straight lines inside buckets.
+fn fraction(lower: f64, upper: f64, buckets: Vec<Bucket>) -> f64 {
+    let last = buckets.len() - 1;
+    let total = buckets[last].count;
+    let unknown = buckets[last].bound != f64::INFINITY || total == 0.0;
+    if unknown || total.is_nan() || lower.is_nan() || upper.is_nan() {
+        return f64::NAN;
+    }
+    if lower >= upper {
+        return 0.0;
+    }
+    ((rank(upper, &buckets) - rank(lower, &buckets)) / total).max(0.0)
+}
+
+/// Estimated number of observations up to `value`.
+fn rank(value: f64, buckets: &[Bucket]) -> f64 {
+    let (mut start, mut below) = (f64::NEG_INFINITY, 0.0);
+    for (i, bucket) in buckets.iter().enumerate() {
+        if i == 0 && bucket.bound > 0.0 {
+            start = 0.0;
+        }
+        if start >= value {
+            return below;
+        }
+        if bucket.bound > value {
+            // Nothing is known about where observations lie in a bucket without an end.
+            return if start == f64::NEG_INFINITY {
+                bucket.count
+            } else if bucket.bound == f64::INFINITY {
+                below
+            } else {
+                below + (bucket.count - below) * (value - start) / (bucket.bound - start)
+            };
+        }
+        (start, below) = (bucket.bound, bucket.count);
+    }
+    below
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buckets(pairs: &[(f64, f64)]) -> Vec<Bucket> {
+        pairs.iter().map(|(bound, count)| Bucket { bound: *bound, count: *count }).collect()
+    }
+
+    #[test]
+    fn quantiles_of_a_hand_made_histogram() {
+        let all = buckets(&[(1.0, 10.0), (2.0, 20.0), (f64::INFINITY, 20.0)]);
+        assert_eq!(quantile(0.25, all.clone()), (0.5, false));
+        assert_eq!(quantile(0.75, all.clone()), (1.5, false));
+        assert_eq!(quantile(2.0, all.clone()).0, f64::INFINITY);
+        assert!(quantile(0.5, buckets(&[(1.0, 10.0)])).0.is_nan());
+        assert_eq!(quantile(0.5, buckets(&[(1.0, 10.0), (2.0, 5.0), (f64::INFINITY, 20.0)])), (1.0, true));
+    }
+
+    #[test]
+    fn fractions_of_a_hand_made_histogram() {
+        let all = buckets(&[(1.0, 10.0), (2.0, 20.0), (f64::INFINITY, 40.0)]);
+        assert_eq!(fraction(0.0, 1.5, all.clone()), 0.375);
+        assert_eq!(fraction(f64::NEG_INFINITY, f64::INFINITY, all.clone()), 1.0);
+        assert_eq!(fraction(2.0, 1.0, all), 0.0);
+    }
+}

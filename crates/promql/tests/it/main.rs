@@ -1,0 +1,9 @@
+//! Tests of the evaluator against scripts, the conformance cases and a naive oracle.
+
+mod check;
+mod conformance;
+mod limits;
+mod memory;
+mod names;
+mod oracle;
+mod script;

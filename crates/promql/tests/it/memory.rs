@@ -1,0 +1,76 @@
+//! A store in memory: all that the evaluator asks of one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use series::{Columns, Labels, Matcher, Metadata, Select, SelectError, SelectRequest, SeriesSet, TimeRange, Timestamp};
+
+#[derive(Default, Clone)]
+pub(crate) struct Memory {
+    series: BTreeMap<Labels, BTreeMap<i64, f64>>,
+}
+
+struct Found(Vec<(Labels, Columns)>);
+
+impl Memory {
+    pub(crate) fn push(&mut self, labels: &Labels, at: i64, value: f64) {
+        self.series.entry(labels.clone()).or_default().insert(at, value);
+    }
+
+    fn found(&self, matchers: &[Matcher], range: TimeRange) -> Found {
+        let matching =
+            self.series.iter().filter(|(labels, _)| matchers.iter().all(|m| m.matches_labels(labels.as_ref())));
+        let inside = matching.map(|(labels, samples)| {
+            let mut columns = Columns::default();
+            for (at, value) in samples.iter().filter(|(at, _)| range.contains(Timestamp(**at))) {
+                columns.push(Timestamp(*at), *value);
+            }
+            (labels.clone(), columns)
+        });
+        Found(inside.filter(|(_, columns)| !columns.is_empty()).collect())
+    }
+}
+
+impl Select for Memory {
+    fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, SelectError> {
+        let found = self.found(request.matchers, request.range);
+        if request.series_max > 0 && found.0.len() > request.series_max {
+            return Err(SelectError::TooManySeries { found: found.0.len(), limit: request.series_max });
+        }
+        Ok(Box::new(found))
+    }
+
+    fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, _: usize) -> Result<Vec<Labels>, SelectError> {
+        let all: BTreeSet<Labels> =
+            selectors.iter().flat_map(|matchers| self.found(matchers, range).0).map(|(labels, _)| labels).collect();
+        Ok(all.into_iter().collect())
+    }
+
+    fn label_names(&self, _: &[Vec<Matcher>], _: TimeRange, _: usize) -> Result<Vec<String>, SelectError> {
+        Ok(Vec::new())
+    }
+
+    fn label_values(&self, _: &str, _: &[Vec<Matcher>], _: TimeRange, _: usize) -> Result<Vec<String>, SelectError> {
+        Ok(Vec::new())
+    }
+
+    fn metadata(&self, _: Option<&str>) -> Vec<Metadata> {
+        Vec::new()
+    }
+}
+
+impl SeriesSet for Found {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn labels(&self, i: usize) -> &Labels {
+        &self.0[i].0
+    }
+
+    fn read(&self, i: usize, range: TimeRange, out: &mut Columns) -> Result<(), SelectError> {
+        for (at, value) in self.0[i].1.iter().filter(|(at, _)| range.contains(*at)) {
+            out.push(at, value);
+        }
+        Ok(())
+    }
+}
