@@ -1,0 +1,257 @@
+//! Remote write 1.0 into a batch.
+//!
+//! ```text
+//!   WriteRequest{timeseries = 1, metadata = 3}
+//!   TimeSeries{labels = 1, samples = 2, exemplars = 3, histograms = 4}    Label{name = 1, value = 2}
+//!   Sample{value = 1 double, timestamp = 2 int64}
+//!   MetricMetadata{type = 1, metric_family_name = 2, help = 4, unit = 5}
+//! ```
+//!
+//! Unknown fields are skipped and absent ones have their default, as protobuf wants. Values keep their bits, so staleness
+//! markers and NaN payloads pass through. Source: prometheus.io, "Remote write 1.0".
+
+use series::{Batch, Metadata, MetricType, Timestamp};
+
+use crate::body::unpack;
+use crate::census::Census;
+use crate::error::IngestError;
+use crate::head::RequestHead;
+use crate::label_set::LabelSet;
+use crate::limits::Limits;
+use crate::outcome::{Decoded, RefusalReason};
+use crate::wire::{Payload, Reader, WireError, whole_varint};
+
+#[cfg(test)]
+mod tests;
+
+/// Decodes requests one after the other and keeps its buffer. One decoder serves one thread.
+#[derive(Debug)]
+pub struct Decoder {
+    limits: Limits,
+    unpacked: Vec<u8>,
+}
+
+impl Decoder {
+    /// A decoder with an empty buffer.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, unpacked: Vec::new() }
+    }
+
+    /// The limits it was made with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Bytes its buffer holds: at most [`Limits::decoded_bytes`] (rounded up by the allocator's growth).
+    pub fn buffer_bytes(&self) -> usize {
+        self.unpacked.capacity()
+    }
+
+    /// Reads `body` into `batch`, which is emptied first. A series with bad labels is refused alone and told in
+    /// [`Decoded::refused`]; series without samples leave no trace. After an error the batch is empty.
+    ///
+    /// # Errors
+    /// [`IngestError`] when nothing was taken; [`IngestError::status`] is the answer.
+    pub fn decode(&mut self, head: &RequestHead<'_>, body: &[u8], batch: &mut Batch) -> Result<Decoded, IngestError> {
+        batch.clear();
+        head.check()?;
+        let message = unpack(body, &self.limits, &mut self.unpacked)?;
+        let decoded = decode_message(message, &self.limits, batch);
+        if decoded.is_err() {
+            batch.clear();
+        }
+        decoded
+    }
+}
+
+fn decode_message(message: &[u8], limits: &Limits, batch: &mut Batch) -> Result<Decoded, IngestError> {
+    let census = Census::take(message)?;
+    census.check(limits)?;
+    let mut decoded =
+        Decoded { histograms_skipped: census.histograms, exemplars_skipped: census.exemplars, ..Decoded::default() };
+    let (mut labels, mut request) = (LabelSet::default(), Reader::new(message));
+    while let Some((number, field)) = request.bytes_field()? {
+        match number {
+            1 => {
+                let mut samples = field.clone();
+                let fault = if census.has_late_labels {
+                    read_labels(&mut field.clone(), true, limits, &mut labels)?
+                } else {
+                    read_labels(&mut samples, false, limits, &mut labels)?
+                };
+                match fault.map_or_else(|| labels.finish(), Err) {
+                    Ok(pairs) => take_samples(samples, pairs, batch, &mut decoded)?,
+                    Err(reason) => decoded.refuse(reason, count_samples(samples)?, || show_labels(field.bytes())),
+                }
+            }
+            3 => decode_metadata(field, limits, batch, &mut decoded)?,
+            _ => {}
+        }
+    }
+    Ok(decoded)
+}
+
+/// Reads labels up to the first sample, or past all samples when labels may hide `behind` them. Returns the first fault.
+#[inline]
+fn read_labels<'a>(
+    series: &mut Reader<'a>,
+    behind: bool,
+    limits: &Limits,
+    labels: &mut LabelSet<'a>,
+) -> Result<Option<RefusalReason>, WireError> {
+    labels.clear();
+    let mut fault = None;
+    loop {
+        let before = series.clone();
+        match series.bytes_field()? {
+            None => return Ok(fault),
+            Some((1, label)) => {
+                let (name, value) = decode_label(label)?;
+                fault = fault.or(labels.push(name, value, limits).err());
+            }
+            Some((2, _)) if !behind => {
+                *series = before;
+                return Ok(fault);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Puts a series into the batch unless it has no samples.
+#[inline]
+fn take_samples(
+    mut samples: Reader<'_>,
+    pairs: &[(&str, &str)],
+    batch: &mut Batch,
+    decoded: &mut Decoded,
+) -> Result<(), IngestError> {
+    let mut is_open = false;
+    while let Some((number, sample)) = samples.bytes_field()? {
+        if number != 2 {
+            continue;
+        }
+        let (at, value) = decode_sample(sample)?;
+        if !is_open {
+            batch.begin(pairs.iter().copied())?;
+            decoded.series += 1;
+            is_open = true;
+        }
+        batch.push(at, value);
+        decoded.samples += 1;
+    }
+    Ok(())
+}
+
+fn count_samples(mut samples: Reader<'_>) -> Result<u64, WireError> {
+    let mut n_samples = 0;
+    while let Some((number, _)) = samples.bytes_field()? {
+        n_samples += u64::from(number == 2);
+    }
+    Ok(n_samples)
+}
+
+#[inline]
+fn decode_label(label: Reader<'_>) -> Result<(&[u8], &[u8]), WireError> {
+    // As every sender writes it: name, value, nothing else.
+    let mut usual = label.clone();
+    if let (Some((1, name)), Some((2, value))) = (usual.short(), usual.short())
+        && usual.is_at_end()
+    {
+        return Ok((name.bytes(), value.bytes()));
+    }
+    decode_any_label(label)
+}
+
+fn decode_any_label(mut label: Reader<'_>) -> Result<(&[u8], &[u8]), WireError> {
+    let (mut name, mut value) = (&[][..], &[][..]);
+    while let Some((number, payload)) = label.field()? {
+        match (number, payload) {
+            (1, Payload::Bytes(text)) => name = text.bytes(),
+            (2, Payload::Bytes(text)) => value = text.bytes(),
+            (1 | 2, _) => return Err(label.fault("label names and values are strings")),
+            _ => {}
+        }
+    }
+    Ok((name, value))
+}
+
+#[inline]
+fn decode_sample(sample: Reader<'_>) -> Result<(Timestamp, f64), WireError> {
+    // As every sender writes it: the value, then the time.
+    if let Some((&[0x09, ref bits @ ..], &[0x10, ref time @ ..])) = sample.bytes().split_at_checked(9)
+        && let (Ok(bits), Some(millis)) = (<[u8; 8]>::try_from(bits), whole_varint(time))
+    {
+        return Ok((Timestamp(millis as i64), f64::from_le_bytes(bits)));
+    }
+    decode_any_sample(sample)
+}
+
+fn decode_any_sample(mut sample: Reader<'_>) -> Result<(Timestamp, f64), WireError> {
+    let (mut at, mut value) = (0, 0.0);
+    while let Some((number, payload)) = sample.field()? {
+        match (number, payload) {
+            (1, Payload::Fixed64(bits)) => value = f64::from_bits(bits),
+            (2, Payload::Varint(millis)) => at = millis as i64,
+            (1 | 2, _) => return Err(sample.fault("a sample is a double and an int64")),
+            _ => {}
+        }
+    }
+    Ok((Timestamp(at), value))
+}
+
+fn decode_metadata(
+    mut entry: Reader<'_>,
+    limits: &Limits,
+    batch: &mut Batch,
+    decoded: &mut Decoded,
+) -> Result<(), WireError> {
+    let (mut kind, mut texts) = (MetricType::Unknown, [&[][..]; 3]);
+    while let Some((number, payload)) = entry.field()? {
+        match (number, payload) {
+            (1, Payload::Varint(type_number)) => kind = MetricType::from_number(type_number),
+            (2, Payload::Bytes(text)) => texts[0] = text.bytes(),
+            (4, Payload::Bytes(text)) => texts[1] = text.bytes(),
+            (5, Payload::Bytes(text)) => texts[2] = text.bytes(),
+            (1 | 2 | 4 | 5, _) => return Err(entry.fault("metadata is a number and three strings")),
+            _ => {}
+        }
+    }
+    let fits = texts.iter().all(|text| text.len() <= limits.value_bytes) && texts[2].len() <= limits.name_bytes;
+    match texts.map(|text| std::str::from_utf8(text).map(str::to_owned)) {
+        [Ok(metric), Ok(help), Ok(unit)] if fits && !metric.is_empty() => {
+            batch.push_metadata(Metadata { metric, kind, help, unit });
+            decoded.metadata += 1;
+        }
+        _ => decoded.metadata_skipped += 1,
+    }
+    Ok(())
+}
+
+/// The labels as sent, for the message about a refused series: unsorted, damaged bytes replaced.
+fn show_labels(series: &[u8]) -> String {
+    let (mut shown, mut reader) = (String::from("{"), Reader::new(series));
+    while let Ok(Some((number, payload))) = reader.field() {
+        let (1, Payload::Bytes(label)) = (number, payload) else { continue };
+        let Ok((name, value)) = decode_label(label) else { break };
+        if shown.len() > 1 {
+            shown.push_str(", ");
+        }
+        shown.push_str(&format!("{}={:?}", String::from_utf8_lossy(cut(name)), String::from_utf8_lossy(cut(value))));
+        if shown.len() > 400 {
+            break;
+        }
+    }
+    shown.push('}');
+    shown
+}
+
+fn cut(text: &[u8]) -> &[u8] {
+    &text[..text.len().min(100)]
+}
+
+impl From<WireError> for IngestError {
+    fn from(error: WireError) -> Self {
+        Self::Malformed { offset: error.offset, what: error.what }
+    }
+}

@@ -1,0 +1,106 @@
+//! Why nothing of a request was taken, and the status that tells the sender what to do about it.
+
+/// A request refused as a whole. Faults of single series are in [`crate::Decoded::refused`] instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IngestError {
+    /// The compressed body is too large.
+    #[error("body has {bytes} bytes, more than the limit of {limit}; send smaller batches")]
+    BodyTooLarge {
+        /// Bytes received.
+        bytes: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// The body declares to unpack to too much.
+    #[error("body unpacks to {bytes} bytes, more than the limit of {limit}; send smaller batches")]
+    DecodedTooLarge {
+        /// Bytes declared by the snappy header.
+        bytes: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// There is no body.
+    #[error("body is empty; send a snappy block that holds a WriteRequest (an empty one is one zero byte)")]
+    EmptyBody,
+    /// The body is not one snappy block.
+    #[error("body of {bytes} bytes is not a snappy block: {why}; use the block format, not the framed one")]
+    Snappy {
+        /// Bytes received.
+        bytes: u64,
+        /// What the decompressor met.
+        why: String,
+    },
+    /// The unpacked bytes are not the protobuf message.
+    #[error("message is malformed at byte {offset}: {what}")]
+    Malformed {
+        /// Offset in the unpacked message.
+        offset: usize,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// A 2.0 message was sent under the 1.0 content type; taking it as 1.0 would silently drop all of it.
+    #[error("message looks like remote write 2.0 under the content type of 1.0; send prometheus.WriteRequest")]
+    LooksLikeV2,
+    /// Too many of something.
+    #[error("request holds {found} {what}, more than the limit of {limit}; send smaller batches")]
+    TooMany {
+        /// `series`, `samples` or `metadata entries`.
+        what: &'static str,
+        /// How many there are.
+        found: u64,
+        /// How many are allowed.
+        limit: u64,
+    },
+    /// Not a content type we read.
+    #[error("content type {found} is not accepted; send application/x-protobuf;proto=prometheus.WriteRequest")]
+    ContentType {
+        /// What was sent, quoted.
+        found: String,
+    },
+    /// Remote write 2.0, which this version does not speak.
+    #[error(
+        "remote write 2.0 is not accepted; fall back to 1.0: application/x-protobuf;proto=prometheus.WriteRequest \
+         with X-Prometheus-Remote-Write-Version 0.1.0"
+    )]
+    RemoteWriteV2,
+    /// Not an encoding we read.
+    #[error("content encoding {found} is not accepted; send snappy (block format)")]
+    ContentEncoding {
+        /// What was sent, quoted.
+        found: String,
+    },
+    /// Labels of more than 4 GiB in one batch.
+    #[error(transparent)]
+    Batch(#[from] series::BatchTooLarge),
+}
+
+impl IngestError {
+    /// The HTTP status: 400 never send again, 413 send less at once, 415 send another format.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::BodyTooLarge { .. } | Self::DecodedTooLarge { .. } | Self::Batch(_) => 413,
+            Self::ContentType { .. } | Self::RemoteWriteV2 | Self::ContentEncoding { .. } => 415,
+            Self::EmptyBody
+            | Self::Snappy { .. }
+            | Self::Malformed { .. }
+            | Self::LooksLikeV2
+            | Self::TooMany { .. } => 400,
+        }
+    }
+
+    /// A short word for metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::DecodedTooLarge { .. } => "decoded_too_large",
+            Self::EmptyBody => "empty_body",
+            Self::Snappy { .. } => "snappy",
+            Self::Malformed { .. } => "malformed",
+            Self::LooksLikeV2 | Self::RemoteWriteV2 => "remote_write_2",
+            Self::TooMany { .. } => "too_many",
+            Self::ContentType { .. } => "content_type",
+            Self::ContentEncoding { .. } => "content_encoding",
+            Self::Batch(_) => "batch_too_large",
+        }
+    }
+}
