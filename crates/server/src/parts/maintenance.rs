@@ -1,0 +1,155 @@
+//! The store's state and the operations on it.
+
+use serde::Serialize;
+
+use series::{TimeRange, Timestamp};
+
+/// State of the store and operations on it.
+pub trait Maintenance: Send + Sync {
+    /// Writes what is in memory to files; with `merge` also compacts them. Blocks until done.
+    ///
+    /// # Errors
+    /// [`MaintenanceError`].
+    fn flush(&self, merge: bool) -> Result<FlushReport, MaintenanceError>;
+
+    /// Whether queries and writes can be served. Must be quick.
+    fn ready(&self) -> Readiness;
+
+    /// Counters of the write path. Must be quick: it is read once a second.
+    fn ingest_stats(&self) -> IngestStats;
+
+    /// Load of this machine, if it is watched. Must be quick.
+    fn host(&self) -> Option<HostLoad>;
+
+    /// Cardinality, the `limit` largest entries of each list.
+    fn series_stats(&self, limit: usize) -> SeriesStats;
+
+    /// How long raw samples are kept, in Prometheus notation, for `status/runtimeinfo`.
+    fn retention(&self) -> String;
+
+    /// Settings in force as name and value, secrets already replaced, for `status/flags`.
+    fn flags(&self) -> Vec<(String, String)>;
+}
+
+/// Why a flush failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MaintenanceError {
+    /// Another one runs.
+    #[error("a flush is already running; wait for it to end")]
+    Busy,
+    /// The disk is full.
+    #[error("disk is full ({free_bytes} bytes left); free space and flush again")]
+    DiskFull {
+        /// Bytes left for us.
+        free_bytes: u64,
+    },
+    /// Writing failed.
+    #[error("flush: {0}; nothing acknowledged is lost, the log still holds it")]
+    Failed(String),
+    /// The store is shutting down.
+    #[error("store is closed")]
+    Closed,
+}
+
+/// What a flush did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct FlushReport {
+    /// Series written.
+    pub series: u64,
+    /// Samples written.
+    pub samples: u64,
+    /// Files written.
+    pub files: u64,
+    /// Bytes of these files.
+    pub bytes: u64,
+    /// Files merged away.
+    pub merged: u64,
+    /// How long it took.
+    pub elapsed_ms: u64,
+}
+
+/// Whether we can serve.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Readiness {
+    /// Whether requests are served.
+    pub ready: bool,
+    /// What is being done: `replaying the log`, `serving`, `draining`.
+    pub phase: String,
+    /// Share of the phase that is done, 0 to 1.
+    pub done: f64,
+}
+
+/// Counters of the write path since start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct IngestStats {
+    /// Samples made durable.
+    pub samples: u64,
+    /// Samples refused.
+    pub rejected: u64,
+    /// Active series.
+    pub series: u64,
+    /// Bytes of all files.
+    pub stored_bytes: u64,
+    /// Bytes of samples in memory.
+    pub memory_bytes: u64,
+    /// Bytes of the log.
+    pub log_bytes: u64,
+}
+
+/// Load of the machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct HostLoad {
+    /// Share of all cores in use, 0 to 1.
+    pub cpu: f64,
+    /// Memory in use.
+    pub memory_used_bytes: u64,
+    /// Memory there is.
+    pub memory_total_bytes: u64,
+    /// Free bytes on the data folder's disk.
+    pub disk_free_bytes: u64,
+}
+
+/// Cardinality of the active series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesStats {
+    /// Active series.
+    pub series: u64,
+    /// Distinct label pairs.
+    pub label_pairs: u64,
+    /// Chunks in memory.
+    pub chunks: u64,
+    /// Time covered by samples in memory; empty when there are none.
+    pub range: TimeRange,
+    /// Series by metric name, largest first.
+    pub by_metric: Vec<Tally>,
+    /// Distinct values by label name.
+    pub values_by_label: Vec<Tally>,
+    /// Bytes by label name.
+    pub bytes_by_label: Vec<Tally>,
+    /// Series by `label=value`.
+    pub by_pair: Vec<Tally>,
+}
+
+/// A name with a count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// What is counted.
+    pub name: String,
+    /// How many.
+    pub value: u64,
+}
+
+impl Default for SeriesStats {
+    fn default() -> Self {
+        Self {
+            series: 0,
+            label_pairs: 0,
+            chunks: 0,
+            range: TimeRange::new(Timestamp(0), Timestamp(0)),
+            by_metric: Vec::new(),
+            values_by_label: Vec::new(),
+            bytes_by_label: Vec::new(),
+            by_pair: Vec::new(),
+        }
+    }
+}
