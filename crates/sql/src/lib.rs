@@ -1,1 +1,31 @@
-//! Room `sql`.
+//! SQL over metrics: DataFusion on the store's own scan.
+//!
+//! ```text
+//!   text ─▶ gate (one reading statement) ─▶ plan ─▶ gate (nodes, counts) ─▶ MetricTable ─▶ Select ─▶ batches ─▶ format
+//!                                                        WHERE on labels ─▶ matchers, on ts ─▶ range
+//! ```
+//!
+//! Tables: `metrics."name"` with a column per label, `samples`, `series`, `forecasts`, and what the application adds
+//! through [`SystemRows`]. Nothing of the file system or the network can be named. This room never writes.
+
+mod catalog;
+mod cells;
+mod columns;
+mod engine;
+mod error;
+mod format;
+mod gate;
+mod metric_table;
+mod pushdown;
+mod scan;
+mod samples_file;
+mod series_table;
+mod system;
+mod tables;
+
+pub use engine::{SqlAnswer, SqlEngine, SqlLimits, SqlRequest};
+pub use error::SqlError;
+pub use format::Format;
+pub use samples_file::{SamplesFileError, read_samples};
+pub use tables::TableSummary;
+pub use system::{ColumnKind, SystemColumn, SystemRows, SystemTable};
