@@ -1,2 +1,7 @@
 //! The `foretide` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    foretide::cli::main()
+}

@@ -24,7 +24,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use series::Timestamp;
 
-use crate::actuator::{Actuator, Plan, Receipt, Verified};
+use crate::actuator::{Actuator, Effect, Plan, Receipt, Verified};
 use crate::error::ActuateError;
 use crate::message::Message;
 use document::Entry;
@@ -39,12 +39,14 @@ pub struct FileSettings {
     pub dir: PathBuf,
     /// The log is rotated before it grows beyond this, bytes.
     pub max_log_bytes: u64,
+    /// [`Effect::Act`] when something else obeys the documents, [`Effect::Notify`] when they are only read.
+    pub effect: Effect,
 }
 
 impl FileSettings {
-    /// 64 MiB of log in `dir`.
+    /// 64 MiB of log in `dir`; taken to act.
     pub fn new(name: impl Into<String>, dir: impl Into<PathBuf>) -> Self {
-        Self { name: name.into(), dir: dir.into(), max_log_bytes: 64 << 20 }
+        Self { name: name.into(), dir: dir.into(), max_log_bytes: 64 << 20, effect: Effect::Act }
     }
 }
 
@@ -153,6 +155,10 @@ impl Folder {
 impl Actuator for FileActuator {
     fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    fn effect(&self) -> Effect {
+        self.settings.effect
     }
 
     fn plan(&self, message: &Message) -> Result<Plan, ActuateError> {

@@ -1,1 +1,38 @@
-//! Room `store`.
+//! The embedded columnar store: durable before acknowledged, visible at once, compact on disk.
+//!
+//! ```text
+//!   Append ─▶ limits, series numbers ─▶ log (fdatasync) ─▶ memtable ─▶ done
+//!                                                             │ flush: chunk files + Delta commit, then the log is cut
+//!   Select ◀─ index ─ memtables ─ chunk files ◀───────────────┘ compaction: one file a day
+//! ```
+//!
+//! - The truth is the log plus the committed files; the index is rebuilt from them at every start.
+//! - A sample stored twice is kept once: the later log position wins (see `merge`).
+//! - Readers see memtables and files as one consistent set; compacted files live until their last reader is done.
+//!
+//! This room knows no HTTP, no query language and no async runtime; arrow and Parquet stay inside `lake`.
+
+mod compact;
+mod error;
+mod flush;
+mod folder;
+mod index;
+mod memtable;
+mod merge;
+mod options;
+mod payload;
+mod recover;
+mod rows;
+mod set;
+mod state;
+mod stats;
+mod store;
+mod tables;
+mod write;
+
+pub use error::StoreError;
+pub use folder::{DataFolder, FORMAT};
+pub use options::StoreOptions;
+pub use stats::StoreStats;
+pub use store::{FileIds, FlushReport, OpenReport, Store};
+pub use wal::SyncMode;

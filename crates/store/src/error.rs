@@ -1,0 +1,61 @@
+//! What can go wrong in the store, each with the file or number and the next step.
+
+use std::path::PathBuf;
+
+/// Why the store could not open or finish its work.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The data folder cannot be made or read.
+    #[error("data folder {}: {source}; choose another with --data or mend its permissions", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Another process has the folder.
+    #[error("data folder {} is in use by another process ({holder}); stop it or choose another folder with --data", path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+        /// What is known of the holder.
+        holder: String,
+    },
+    /// A newer program wrote the folder.
+    #[error("data folder {} has format {found}, this program reads up to {supported}; it was left untouched, use the newer program", path.display())]
+    NewerFormat {
+        /// The folder.
+        path: PathBuf,
+        /// Format of the folder.
+        found: u32,
+        /// Newest format known here.
+        supported: u32,
+    },
+    /// The folder's format mark is unreadable.
+    #[error("{} is not a format mark of this program: {text:?}; is this folder used by something else?", path.display())]
+    BadFormat {
+        /// The mark.
+        path: PathBuf,
+        /// Its beginning.
+        text: String,
+    },
+    /// The write-ahead log failed.
+    #[error("write-ahead log: {0}")]
+    Log(#[from] wal::LogError),
+    /// Files or commits of the tables failed.
+    #[error("tables: {0}")]
+    Lake(#[from] lake::LakeError),
+    /// A chunk cannot be decoded although its checksum holds.
+    #[error("chunk of series {series} in {file}: {source}")]
+    Chunk {
+        /// File of the chunk.
+        file: String,
+        /// Series of the chunk.
+        series: series::SeriesId,
+        /// What failed.
+        source: codec::CodecError,
+    },
+    /// The writer thread is gone.
+    #[error("store is closed")]
+    Closed,
+}

@@ -1,0 +1,285 @@
+//! The series index: every known label set, its postings and the span of time it has samples in.
+//!
+//! ```text
+//!   id ──▶ number ──▶ Entry { labels, id, first, last }
+//!   name ──▶ value ──▶ bitmap of numbers            (postings)
+//! ```
+//!
+//! Numbers are dense, given in order of arrival and mean nothing outside this process. The index is rebuilt at start
+//! from the series table, the chunk files' keys and the log.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use roaring::RoaringBitmap;
+use series::{Labels, LabelsRef, Matcher, SeriesId, TimeRange};
+
+/// Dense number of a series inside this process.
+pub(crate) type SeriesNumber = u32;
+
+/// Every known series.
+#[derive(Default)]
+pub(crate) struct SeriesIndex {
+    entries: Vec<Entry>,
+    by_id: HashMap<u64, SeriesNumber, IdHash>,
+    postings: HashMap<String, BTreeMap<String, RoaringBitmap>>,
+}
+
+/// One series.
+pub(crate) struct Entry {
+    /// Its labels.
+    pub(crate) labels: Labels,
+    /// Its identity: the hash of the labels, or the next free one after a collision.
+    pub(crate) id: SeriesId,
+    first: AtomicI64,
+    last: AtomicI64,
+}
+
+impl SeriesIndex {
+    /// Number of known series.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The series with number `number`.
+    pub(crate) fn entry(&self, number: SeriesNumber) -> &Entry {
+        &self.entries[number as usize]
+    }
+
+    /// The number of a label set, or `None` if it is new. `id` is its hash.
+    pub(crate) fn find(&self, id: SeriesId, labels: LabelsRef<'_>) -> Option<SeriesNumber> {
+        let mut candidate = id;
+        for seed in 1.. {
+            let number = *self.by_id.get(&candidate.0)?;
+            if self.entries[number as usize].labels.canonical() == labels.canonical() {
+                return Some(number);
+            }
+            // Another label set has this hash: both sides walk the same sequence of seeds.
+            candidate = labels.id_with_seed(seed);
+        }
+        None
+    }
+
+    /// The number of the series whose identity is exactly `id`.
+    pub(crate) fn find_id(&self, id: SeriesId) -> Option<SeriesNumber> {
+        self.by_id.get(&id.0).copied()
+    }
+
+    /// The number of a label set, added if it is new.
+    pub(crate) fn find_or_add(&mut self, id: SeriesId, labels: LabelsRef<'_>) -> SeriesNumber {
+        if let Some(number) = self.find(id, labels) {
+            return number;
+        }
+        let mut free = id;
+        let mut seed = 1;
+        while self.by_id.contains_key(&free.0) {
+            free = labels.id_with_seed(seed);
+            seed += 1;
+        }
+        self.add(free, labels.to_owned())
+    }
+
+    fn add(&mut self, id: SeriesId, labels: Labels) -> SeriesNumber {
+        let number = self.entries.len() as SeriesNumber;
+        for (name, value) in labels.iter() {
+            let values = match self.postings.get_mut(name) {
+                Some(values) => values,
+                None => self.postings.entry(name.to_owned()).or_default(),
+            };
+            match values.get_mut(value) {
+                Some(bitmap) => {
+                    bitmap.insert(number);
+                }
+                None => {
+                    values.insert(value.to_owned(), RoaringBitmap::from_iter([number]));
+                }
+            }
+        }
+        self.by_id.insert(id.0, number);
+        self.entries.push(Entry { labels, id, first: AtomicI64::new(i64::MAX), last: AtomicI64::new(i64::MIN) });
+        number
+    }
+
+    /// Numbers of the series that match all of `matchers` and may have samples in `range`.
+    pub(crate) fn select(&self, matchers: &[Matcher], range: TimeRange) -> RoaringBitmap {
+        let mut found: Option<RoaringBitmap> = None;
+        // Positive conditions first: they shrink the set, and the negative ones then look at little.
+        for matcher in matchers.iter().filter(|matcher| !matcher.matches_absent()) {
+            let with = self.union(&matcher.name, |value| matcher.matches(value));
+            found = Some(match found {
+                Some(sofar) => sofar & with,
+                None => with,
+            });
+        }
+        let mut found = found.unwrap_or_else(|| (0..self.entries.len() as u32).collect());
+        for matcher in matchers.iter().filter(|matcher| matcher.matches_absent()) {
+            found -= self.union(&matcher.name, |value| !matcher.matches(value));
+        }
+        self.within(found, range)
+    }
+
+    /// The part of `numbers` that may have samples in `range`.
+    pub(crate) fn within(&self, numbers: RoaringBitmap, range: TimeRange) -> RoaringBitmap {
+        numbers.into_iter().filter(|&number| self.entries[number as usize].overlaps(range)).collect()
+    }
+
+    fn union(&self, name: &str, passes: impl Fn(&str) -> bool) -> RoaringBitmap {
+        let Some(values) = self.postings.get(name) else { return RoaringBitmap::new() };
+        let mut all = RoaringBitmap::new();
+        for (_, bitmap) in values.iter().filter(|(value, _)| passes(value)) {
+            all |= bitmap;
+        }
+        all
+    }
+
+    /// Names of labels that any series of `numbers` carries, sorted.
+    pub(crate) fn names_of(&self, numbers: &RoaringBitmap) -> Vec<String> {
+        let carried = |values: &BTreeMap<String, RoaringBitmap>| values.values().any(|b| !b.is_disjoint(numbers));
+        let mut names: Vec<_> =
+            self.postings.iter().filter(|(_, values)| carried(values)).map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Values of label `name` on the series of `numbers`, sorted.
+    pub(crate) fn values_of(&self, name: &str, numbers: &RoaringBitmap) -> Vec<String> {
+        let Some(values) = self.postings.get(name) else { return Vec::new() };
+        values.iter().filter(|(_, bitmap)| !bitmap.is_disjoint(numbers)).map(|(value, _)| value.clone()).collect()
+    }
+
+    /// Label values with the number of series that carry each, for cardinality reports.
+    pub(crate) fn cardinality(&self, name: &str) -> Vec<(String, u64)> {
+        let Some(values) = self.postings.get(name) else { return Vec::new() };
+        values.iter().map(|(value, bitmap)| (value.clone(), bitmap.len())).collect()
+    }
+
+    /// Label names with their number of distinct values.
+    pub(crate) fn values_per_name(&self) -> Vec<(String, u64)> {
+        self.postings.iter().map(|(name, values)| (name.clone(), values.len() as u64)).collect()
+    }
+}
+
+impl Entry {
+    /// Widens the span of the series to hold `[first, last]`.
+    pub(crate) fn widen(&self, first: i64, last: i64) {
+        self.first.fetch_min(first, Ordering::Relaxed);
+        self.last.fetch_max(last, Ordering::Relaxed);
+    }
+
+    /// Newest sample time seen, `None` before the first sample.
+    pub(crate) fn last(&self) -> Option<i64> {
+        let last = self.last.load(Ordering::Relaxed);
+        (last != i64::MIN).then_some(last)
+    }
+
+    /// Oldest sample time seen; `i64::MAX` before the first sample.
+    pub(crate) fn first(&self) -> i64 {
+        self.first.load(Ordering::Relaxed)
+    }
+
+    fn overlaps(&self, range: TimeRange) -> bool {
+        let last = self.last.load(Ordering::Relaxed);
+        self.first() < range.end.0 && range.start.0 <= last
+    }
+}
+
+/// Ids are hashes already: hashing them again would cost time and gain nothing.
+#[derive(Clone, Default)]
+pub(crate) struct IdHash;
+
+impl std::hash::BuildHasher for IdHash {
+    type Hasher = IdHasher;
+    fn build_hasher(&self) -> IdHasher {
+        IdHasher(0)
+    }
+}
+
+/// Passes a `u64` through.
+pub(crate) struct IdHasher(u64);
+
+impl std::hash::Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use series::{MatchOp, Timestamp};
+
+    fn labels(pairs: &[(&str, &str)]) -> Labels {
+        Labels::from_pairs(pairs.iter().copied()).expect("valid")
+    }
+
+    fn index(sets: &[&[(&str, &str)]]) -> SeriesIndex {
+        let mut index = SeriesIndex::default();
+        for set in sets {
+            let labels = labels(set);
+            let number = index.find_or_add(labels.id(), labels.as_ref());
+            index.entry(number).widen(0, 10);
+        }
+        index
+    }
+
+    fn select(index: &SeriesIndex, matchers: &[Matcher]) -> Vec<u32> {
+        index.select(matchers, TimeRange::ALL).into_iter().collect()
+    }
+
+    #[test]
+    fn matchers_meet_like_prometheus() {
+        let index = index(&[
+            &[("__name__", "up"), ("job", "a")],
+            &[("__name__", "up"), ("job", "b"), ("zone", "x")],
+            &[("__name__", "down"), ("job", "a")],
+        ]);
+        let re = |name: &str, op, value: &str| Matcher::new(name, op, value).expect("valid");
+        assert_eq!(select(&index, &[Matcher::equal("__name__", "up")]), [0, 1]);
+        assert_eq!(select(&index, &[Matcher::equal("zone", "")]), [0, 2]);
+        assert_eq!(select(&index, &[re("zone", MatchOp::NotEqual, "")]), [1]);
+        assert_eq!(select(&index, &[re("job", MatchOp::Regex, "a|b"), Matcher::equal("__name__", "up")]), [0, 1]);
+        assert_eq!(select(&index, &[re("zone", MatchOp::NotRegex, "x")]), [0, 2]);
+        assert_eq!(select(&index, &[Matcher::equal("job", "none")]), [0u32; 0]);
+        assert_eq!(select(&index, &[]), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_series_without_samples_in_range_is_not_selected() {
+        let index = index(&[&[("__name__", "up")]]);
+        assert!(index.select(&[], TimeRange::new(Timestamp(11), Timestamp(20))).is_empty());
+        assert_eq!(index.select(&[], TimeRange::new(Timestamp(10), Timestamp(11))).len(), 1);
+    }
+
+    #[test]
+    fn colliding_hashes_stay_apart() {
+        let mut index = SeriesIndex::default();
+        let (a, b) = (labels(&[("__name__", "a")]), labels(&[("__name__", "b")]));
+        let same = SeriesId(7);
+        let first = index.find_or_add(same, a.as_ref());
+        let second = index.find_or_add(same, b.as_ref());
+        assert_ne!(first, second);
+        assert_eq!(index.find(same, a.as_ref()), Some(first));
+        assert_eq!(index.find(same, b.as_ref()), Some(second));
+        assert_eq!(index.find_or_add(same, b.as_ref()), second);
+        assert_ne!(index.entry(first).id, index.entry(second).id);
+    }
+
+    #[test]
+    fn names_and_values_come_from_the_chosen_series_only() {
+        let index = index(&[&[("__name__", "up"), ("job", "a")], &[("__name__", "down"), ("zone", "x")]]);
+        let first = RoaringBitmap::from_iter([0]);
+        assert_eq!(index.names_of(&first), ["__name__", "job"]);
+        assert_eq!(index.values_of("__name__", &first), ["up"]);
+        assert!(index.values_of("zone", &first).is_empty());
+    }
+}

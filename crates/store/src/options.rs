@@ -1,0 +1,40 @@
+//! What a store is opened with.
+
+use series::Millis;
+
+/// Settings of a store; every bound has its default here and its answer in [`series::AppendError`] or
+/// [`series::RejectionReason`].
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// How far behind the newest sample of its series a sample may be.
+    pub ooo_window: Millis,
+    /// How far ahead of the clock a sample from outside may be.
+    pub ahead_max: Millis,
+    /// New series beyond this many are refused; existing ones go on.
+    pub series_max: u64,
+    /// A memtable this large is flushed.
+    pub memtable_bytes: u64,
+    /// A memtable this old is flushed.
+    pub memtable_age: Millis,
+    /// Unwritten bytes that may wait for the log.
+    pub queue_bytes: usize,
+    /// Files of one day that trigger a compaction of that day.
+    pub files_per_day_max: usize,
+    /// When the log is synced.
+    pub sync: wal::SyncMode,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            ooo_window: Millis::from_hours(24),
+            ahead_max: Millis::from_mins(10),
+            series_max: 2_000_000,
+            memtable_bytes: 64 << 20,
+            memtable_age: Millis::from_mins(10),
+            queue_bytes: 64 << 20,
+            files_per_day_max: 8,
+            sync: wal::SyncMode::Always,
+        }
+    }
+}

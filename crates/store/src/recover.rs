@@ -1,0 +1,154 @@
+//! Rebuilding the index and the memtable at start: series table, chunk files' keys, then the log.
+
+use std::sync::Arc;
+
+use lake::{FileEntry, SeriesRow, Table};
+use roaring::RoaringBitmap;
+use series::{Labels, LabelsRef, Metadata, MetricType};
+use wal::Record;
+
+use crate::error::StoreError;
+use crate::index::{SeriesIndex, SeriesNumber};
+use crate::payload;
+use crate::state::OpenFile;
+use crate::tables::{Tables, insert};
+
+/// What the tables say about series.
+pub(crate) struct Dictionary {
+    pub(crate) index: SeriesIndex,
+    /// Numbers of the series that the series table describes.
+    pub(crate) described: RoaringBitmap,
+    pub(crate) metadata: Vec<Metadata>,
+}
+
+/// Reads the whole series table.
+pub(crate) fn read_dictionary(
+    disk: &Arc<dyn object_store::ObjectStore>,
+    table: &Table,
+) -> Result<Dictionary, StoreError> {
+    let mut dictionary =
+        Dictionary { index: SeriesIndex::default(), described: RoaringBitmap::new(), metadata: Vec::new() };
+    let snapshot = table.snapshot();
+    let mut entries: Vec<&FileEntry> = snapshot.files.values().collect();
+    entries.sort_by_key(|entry| entry.lsn_hi);
+    for entry in entries {
+        for row in lake::read_series_file(disk, entry)? {
+            add_row(&mut dictionary, entry, row)?;
+        }
+    }
+    Ok(dictionary)
+}
+
+fn add_row(dictionary: &mut Dictionary, entry: &FileEntry, row: SeriesRow) -> Result<(), StoreError> {
+    let labels = Labels::from_pairs(row.labels)
+        .map_err(|err| lake::LakeError::Damaged { file: entry.path.clone(), why: err.to_string() })?;
+    let number = dictionary.index.find_or_add(labels.id(), labels.as_ref());
+    dictionary.described.insert(number);
+    if !(row.help.is_empty() && row.unit.is_empty() && row.kind == "unknown") {
+        let metric = labels.metric().to_owned();
+        let new = dictionary.metadata.last().is_none_or(|last| last.metric != metric);
+        if new {
+            let kind = MetricType::from_word(&row.kind);
+            dictionary.metadata.push(Metadata { metric, kind, help: row.help, unit: row.unit });
+        }
+    }
+    Ok(())
+}
+
+/// Opens the files and widens each series to the span its chunks have.
+pub(crate) fn open_files(
+    disk: &Arc<dyn object_store::ObjectStore>,
+    table: &Table,
+    index: &SeriesIndex,
+) -> Result<Vec<Arc<OpenFile>>, StoreError> {
+    let snapshot = table.snapshot();
+    let mut files = Vec::with_capacity(snapshot.files.len());
+    for entry in snapshot.files.values() {
+        let file = OpenFile::open(disk, entry.clone())?;
+        let keys = file.file.keys()?;
+        for i in 0..keys.series_id.len() {
+            if let Some(number) = index.find_id(series::SeriesId(keys.series_id[i])) {
+                index.entry(number).widen(keys.min_ts[i], keys.max_ts[i]);
+            }
+        }
+        files.push(file);
+    }
+    files.sort_by_key(|file| file.entry.lsn_hi);
+    Ok(files)
+}
+
+/// Takes the log's records in order into the memtable.
+pub(crate) struct Replayer<'a> {
+    tables: &'a Tables,
+    flushed_lsn: u64,
+    segment: Option<u64>,
+    /// Series numbers by local number of the current segment.
+    locals: Vec<SeriesNumber>,
+    /// Samples put into the memtable.
+    pub(crate) samples: u64,
+    /// Records whose checksum held but whose content did not: a fault of the writer, counted and shown.
+    pub(crate) unreadable: u64,
+}
+
+impl<'a> Replayer<'a> {
+    pub(crate) fn new(tables: &'a Tables, flushed_lsn: u64) -> Self {
+        Self { tables, flushed_lsn, segment: None, locals: Vec::new(), samples: 0, unreadable: 0 }
+    }
+
+    /// Takes one record.
+    pub(crate) fn record(&mut self, record: &Record<'_>) {
+        if self.segment != Some(record.segment) {
+            self.segment = Some(record.segment);
+            self.locals.clear();
+        }
+        let read = match record.kind {
+            payload::KIND_SERIES => self.series(record.payload),
+            payload::KIND_SAMPLES if record.lsn <= self.flushed_lsn => Some(()),
+            payload::KIND_SAMPLES => self.samples(record),
+            payload::KIND_METADATA => {
+                payload::read_metadata(record.payload).map(|metadata| self.tables.add_metadata(&[metadata]))
+            }
+            _ => None,
+        };
+        if read.is_none() {
+            self.unreadable += 1;
+        }
+    }
+
+    fn series(&mut self, bytes: &[u8]) -> Option<()> {
+        let (local, id, labels): (u64, _, LabelsRef<'_>) = payload::read_series(bytes)?;
+        let number = {
+            let mut index = self.tables.index_mut();
+            // Asking by hash first walks the same path as the write did, so a collision resolves to the same id.
+            let number = index.find_or_add(labels.id(), labels);
+            debug_assert_eq!(index.entry(number).id, id);
+            number
+        };
+        let local = usize::try_from(local).ok()?;
+        // A damaged record before this one leaves a hole; its series is unknown here and its samples are counted.
+        if self.locals.len() <= local {
+            self.locals.resize(local.checked_add(1).filter(|&n| n <= 1 << 26)?, SeriesNumber::MAX);
+        }
+        self.locals[local] = number;
+        Some(())
+    }
+
+    fn samples(&mut self, record: &Record<'_>) -> Option<()> {
+        let active = self.tables.state.active();
+        let index = self.tables.index();
+        let (mut samples, mut holes) = (0, 0_u64);
+        let read = payload::read_samples(record.payload, |local, timestamps, values| {
+            match usize::try_from(local).ok().and_then(|local| self.locals.get(local)) {
+                Some(&number) if number != SeriesNumber::MAX => {
+                    insert(&active, &index, number, timestamps, values);
+                    samples += timestamps.len() as u64;
+                }
+                _ => holes += 1,
+            }
+        });
+        active.cover(record.lsn, record.lsn);
+        self.samples += samples;
+        self.unreadable += holes;
+        read
+    }
+}

@@ -1,0 +1,77 @@
+//! Cutting a series' samples into chunk rows: one partition a UTC day, a bounded number of samples a chunk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lake::ChunkRow;
+use series::{Columns, SeriesId, Timestamp};
+
+const DAY: i64 = 86_400_000;
+
+/// Samples a chunk holds at most: short while fresh, longer once compacted (they then compress and scan better).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChunkSamples(pub(crate) usize);
+
+impl ChunkSamples {
+    /// At flush.
+    pub(crate) const FRESH: Self = Self(2048);
+    /// After compaction.
+    pub(crate) const COMPACTED: Self = Self(8192);
+}
+
+/// Rows by day number since the epoch; within a day in the order in which series were added.
+#[derive(Default)]
+pub(crate) struct RowsByDay(pub(crate) BTreeMap<i64, Vec<ChunkRow>>);
+
+impl RowsByDay {
+    /// Adds the samples of one series, which are sorted and without repeats.
+    pub(crate) fn add(&mut self, metric: &Arc<str>, id: SeriesId, columns: &Columns, longest: ChunkSamples) {
+        let mut start = 0;
+        while start < columns.len() {
+            let day = columns.timestamps[start].div_euclid(DAY);
+            let in_day = columns.timestamps[start..].partition_point(|&at| at.div_euclid(DAY) == day);
+            let end = start + in_day.min(longest.0);
+            let row = ChunkRow::encode(
+                Arc::clone(metric),
+                id.0,
+                &columns.timestamps[start..end],
+                &columns.values[start..end],
+            );
+            self.0.entry(day).or_default().push(row);
+            start = end;
+        }
+    }
+}
+
+/// `2026-11-21`, the partition value of a day.
+pub(crate) fn date_of(day: i64) -> String {
+    let text = Timestamp(day.saturating_mul(DAY)).to_string();
+    match text.find('T') {
+        Some(end) => text[..end].to_owned(),
+        // Years of more than four digits: sorted last, and still one partition a day.
+        None => format!("day{day}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_end_at_midnight_and_at_their_longest() {
+        let timestamps: Vec<i64> = (0..5).map(|i| DAY - 3 + i).collect();
+        let columns = Columns { values: vec![1.0; 5], timestamps };
+        let mut rows = RowsByDay::default();
+        rows.add(&Arc::from("up"), SeriesId(1), &columns, ChunkSamples(2));
+        let counts: Vec<_> =
+            rows.0.iter().map(|(day, rows)| (*day, rows.iter().map(|row| row.count).collect::<Vec<_>>())).collect();
+        assert_eq!(counts, [(0, vec![2, 1]), (1, vec![2])]);
+    }
+
+    #[test]
+    fn dates_are_utc_days() {
+        assert_eq!(date_of(0), "1970-01-01");
+        assert_eq!(date_of(-1), "1969-12-31");
+        assert_eq!(date_of(20_778), "2026-11-21");
+    }
+}

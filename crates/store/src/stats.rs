@@ -1,0 +1,82 @@
+//! The store's own figures.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A snapshot of figures; counters start at zero when the store opens.
+#[derive(Debug, Clone, Default)]
+pub struct StoreStats {
+    /// Known series.
+    pub series: u64,
+    /// Memory of samples not yet in files.
+    pub memtable_bytes: u64,
+    /// Samples not yet in files.
+    pub memtable_samples: u64,
+    /// Log on disk.
+    pub log_bytes: u64,
+    /// The log's counters.
+    pub log: wal::LogStats,
+    /// Chunk files.
+    pub files: u64,
+    /// Their bytes.
+    pub file_bytes: u64,
+    /// Samples in them.
+    pub file_samples: u64,
+    /// Samples acknowledged.
+    pub appended_samples: u64,
+    /// Samples refused by time or series limits.
+    pub rejected_samples: u64,
+    /// Batches that failed as a whole.
+    pub failed_batches: u64,
+    /// Flushes done.
+    pub flushes: u64,
+    /// Samples they moved.
+    pub flushed_samples: u64,
+    /// Time they took, seconds.
+    pub flush_seconds: f64,
+    /// Days compacted.
+    pub compactions: u64,
+    /// Flushes and compactions that failed.
+    pub failures: u64,
+}
+
+/// Live counters of the background work.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    flushes: AtomicU64,
+    flushed_samples: AtomicU64,
+    flush_micros: AtomicU64,
+    compactions: AtomicU64,
+    failures: AtomicU64,
+    failing: AtomicBool,
+}
+
+impl Counters {
+    pub(crate) fn flushed(&self, samples: u64, took: Duration) {
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+        self.flushed_samples.fetch_add(samples, Ordering::Relaxed);
+        self.flush_micros.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+        self.failing.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn compacted(&self) {
+        self.compactions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.failing.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn fill(&self, stats: &mut StoreStats) {
+        stats.flushes = self.flushes.load(Ordering::Relaxed);
+        stats.flushed_samples = self.flushed_samples.load(Ordering::Relaxed);
+        stats.flush_seconds = self.flush_micros.load(Ordering::Relaxed) as f64 / 1e6;
+        stats.compactions = self.compactions.load(Ordering::Relaxed);
+        stats.failures = self.failures.load(Ordering::Relaxed);
+    }
+}

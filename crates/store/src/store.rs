@@ -1,0 +1,369 @@
+//! The store: one folder, opened, written, queried, flushed and compacted.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use lake::{Table, TableKind};
+use object_store::ObjectStore;
+use roaring::RoaringBitmap;
+use series::{Append, Clock, Select, Timestamp};
+use wal::{Log, LogOptions, ReplayReport};
+
+use crate::compact;
+use crate::error::StoreError;
+use crate::flush::{self, APP_ID};
+use crate::folder::DataFolder;
+use crate::options::StoreOptions;
+use crate::payload::LogBatch;
+use crate::recover::{self, Replayer};
+use crate::stats::{Counters, StoreStats};
+use crate::tables::Tables;
+use crate::write::{Origin, WriteCounts, Writer};
+
+/// Folder of the sample log inside the data folder.
+const LOG_DIR: &str = "wal";
+/// How often the background thread looks whether there is something to do.
+const TICK: Duration = Duration::from_millis(500);
+/// Files that no commit names are removed when older than this: nobody can still be about to commit them.
+const ORPHAN_AGE_MS: i64 = 3_600_000;
+
+/// Where file names come from: 128 bits that must never repeat.
+pub trait FileIds: Send + Sync {
+    /// The next id.
+    fn next(&self) -> u128;
+}
+
+/// An open store. Dropping it stops the background work; everything acknowledged is in the log or in files.
+pub struct Store {
+    shared: Arc<Shared>,
+    writer: Writer,
+    worker: Option<JoinHandle<()>>,
+}
+
+/// What the store's parts share.
+pub(crate) struct Shared {
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) disk: Arc<dyn ObjectStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn FileIds>,
+    /// Series that the series table describes.
+    pub(crate) described: Mutex<RoaringBitmap>,
+    log: Arc<Log<LogBatch>>,
+    options: StoreOptions,
+    counters: Counters,
+    writes: Arc<WriteCounts>,
+    /// One flush or compaction at a time.
+    maintenance: Mutex<()>,
+    /// When the active memtable got its first sample, seen by the background thread.
+    dirty_since: Mutex<Option<Instant>>,
+    stop: (Mutex<bool>, Condvar),
+    stopped: AtomicBool,
+}
+
+/// What opening found.
+#[derive(Debug, Clone, Default)]
+pub struct OpenReport {
+    /// Known series.
+    pub series: u64,
+    /// Chunk files.
+    pub files: u64,
+    /// Samples read back from the log.
+    pub replayed_samples: u64,
+    /// Log records that could not be read although their checksum held.
+    pub unreadable_records: u64,
+    /// What the log's replay found.
+    pub log: ReplayReport,
+    /// Files that no commit names and that were removed.
+    pub orphans: u64,
+}
+
+/// What a flush did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FlushReport {
+    /// Samples that went from memory to files.
+    pub samples: u64,
+    /// Days compacted.
+    pub days_merged: u64,
+    /// Chunk files now.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Opens the store of a data folder, replays the log and starts the background thread.
+    ///
+    /// # Errors
+    /// [`StoreError`]: a damaged series table or commit log stops the start, a damaged log record does not (it is
+    /// quarantined and counted in the report).
+    pub fn open(
+        folder: &DataFolder,
+        options: StoreOptions,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn FileIds>,
+    ) -> Result<(Self, OpenReport), StoreError> {
+        let disk = lake::durable_local(folder.root())?;
+        let chunks = Arc::new(Table::open_or_create(Arc::clone(&disk), "default/chunks", TableKind::Chunks)?);
+        let series_table = Arc::new(Table::open_or_create(Arc::clone(&disk), "default/series", TableKind::Series)?);
+        let dictionary = recover::read_dictionary(&disk, &series_table)?;
+        let files = recover::open_files(&disk, &chunks, &dictionary.index)?;
+        let flushed = chunks.snapshot().txns.get(APP_ID).map_or(0, |&version| flush::flushed_lsn(version));
+        let tables = Arc::new(Tables::new(chunks, series_table, dictionary.index, files));
+        tables.add_metadata(&dictionary.metadata);
+
+        let mut replayer = Replayer::new(&tables, flushed);
+        let (log, log_report) = open_log(folder, &options, flushed, &tables, &mut replayer)?;
+        let mut report = OpenReport {
+            series: tables.index().len() as u64,
+            files: tables.state.layers().files.len() as u64,
+            replayed_samples: replayer.samples,
+            unreadable_records: replayer.unreadable,
+            log: log_report,
+            orphans: 0,
+        };
+        report.orphans = remove_orphans(&tables, clock.now());
+        Ok((Self::start(tables, disk, log, options, clock, ids, dictionary.described), report))
+    }
+
+    fn start(
+        tables: Arc<Tables>,
+        disk: Arc<dyn ObjectStore>,
+        log: Arc<Log<LogBatch>>,
+        options: StoreOptions,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn FileIds>,
+        described: RoaringBitmap,
+    ) -> Self {
+        let writes = Arc::new(WriteCounts::default());
+        let shared = Arc::new(Shared {
+            tables: Arc::clone(&tables),
+            disk,
+            clock: Arc::clone(&clock),
+            ids,
+            described: Mutex::new(described),
+            log: Arc::clone(&log),
+            options: options.clone(),
+            counters: Counters::default(),
+            writes: Arc::clone(&writes),
+            maintenance: Mutex::new(()),
+            dirty_since: Mutex::new(None),
+            stop: (Mutex::new(false), Condvar::new()),
+            stopped: AtomicBool::new(false),
+        });
+        let writer = Writer { log, tables, options, clock, counts: writes, origin: Origin::Sender };
+        let background = Arc::clone(&shared);
+        let worker = std::thread::Builder::new().name("store".into()).spawn(move || background.work()).ok();
+        Self { shared, writer, worker }
+    }
+
+    /// The write side for samples from outside.
+    pub fn appender(&self) -> Arc<dyn Append> {
+        Arc::new(self.writer.clone())
+    }
+
+    /// The write side for our own results, which may lie in the future.
+    pub fn own_appender(&self) -> Arc<dyn Append> {
+        Arc::new(Writer { origin: Origin::Own, ..self.writer.clone() })
+    }
+
+    /// The read side.
+    pub fn selector(&self) -> Arc<dyn Select> {
+        Arc::clone(&self.shared.tables) as Arc<dyn Select>
+    }
+
+    /// Returns when everything acknowledged before the call is in files, and with `merge` also compacted.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the samples then stay in the log and in memory.
+    pub fn flush(&self, merge: bool) -> Result<FlushReport, StoreError> {
+        self.shared.flush(merge)
+    }
+
+    /// Figures for `/metrics` and the status pages.
+    pub fn stats(&self) -> StoreStats {
+        self.shared.stats()
+    }
+
+    /// Metric names with their number of series, largest first.
+    pub fn cardinality(&self, label: &str) -> Vec<(String, u64)> {
+        let mut counts = self.shared.tables.index().cardinality(label);
+        counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        counts
+    }
+
+    /// Label names with their number of values, largest first.
+    pub fn values_per_label(&self) -> Vec<(String, u64)> {
+        let mut counts = self.shared.tables.index().values_per_name();
+        counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        counts
+    }
+
+    /// Stops background work and the log; called by drop as well.
+    pub fn close(&mut self) {
+        if self.shared.stopped.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        *lock(&self.shared.stop.0) = true;
+        self.shared.stop.1.notify_all();
+        if let Some(worker) = self.worker.take() {
+            // A panic of the worker was logged by its hook; there is nothing left to stop.
+            drop(worker.join());
+        }
+        self.shared.log.close();
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn flush(&self, merge: bool) -> Result<FlushReport, StoreError> {
+        let _one = lock(&self.maintenance);
+        let started = Instant::now();
+        let mut report = FlushReport { samples: self.flush_memory()?, ..FlushReport::default() };
+        if merge {
+            report.days_merged = self.compact(1)?;
+        }
+        let layers = self.tables.state.layers();
+        report.files = layers.files.len() as u64;
+        report.bytes = layers.files.iter().map(|file| file.entry.size).sum();
+        self.counters.flushed(report.samples, started.elapsed());
+        Ok(report)
+    }
+
+    fn flush_memory(&self) -> Result<u64, StoreError> {
+        self.freeze()?;
+        let mut samples = 0;
+        for table in self.tables.state.layers().frozen {
+            flush::flush_table(self, &table)?;
+            samples += table.samples();
+        }
+        let flushed = self.tables.chunks.snapshot().txns.get(APP_ID).map_or(0, |&v| flush::flushed_lsn(v));
+        self.log.truncate_below(flushed)?;
+        Ok(samples)
+    }
+
+    /// Freezes the active memtable between two commits of the log.
+    fn freeze(&self) -> Result<(), StoreError> {
+        let (send, receive) = sync_channel(1);
+        let tables = Arc::clone(&self.tables);
+        self.log.exclusive(Box::new(move |_| {
+            tables.state.freeze();
+            let _ = send.send(()); // The caller waits below; if it is gone, nobody is left to tell.
+        }));
+        *lock(&self.dirty_since) = None;
+        receive.recv().map_err(|_| StoreError::Closed)
+    }
+
+    fn compact(&self, files_min: usize) -> Result<u64, StoreError> {
+        let mut merged = 0;
+        for (day, inputs) in compact::choose_days(&self.tables.state.layers().files, files_min) {
+            compact::compact_day(self, day, &inputs)?;
+            self.counters.compacted();
+            merged += 1;
+        }
+        Ok(merged)
+    }
+
+    fn work(&self) {
+        while !self.wait() {
+            let outcome = if self.is_due() { self.flush(false).map(drop) } else { Ok(()) };
+            let outcome = outcome.and_then(|()| {
+                let _one = lock(&self.maintenance);
+                self.compact(self.options.files_per_day_max.max(2)).map(drop)
+            });
+            if let Err(err) = outcome {
+                self.counters.failed();
+                tracing::error!(%err, "flush or compaction failed; samples stay in the log, it is tried again");
+            }
+        }
+    }
+
+    /// Sleeps a tick; true when the store closes.
+    fn wait(&self) -> bool {
+        let stop = lock(&self.stop.0);
+        let pause = if self.counters.failing() { TICK * 10 } else { TICK };
+        let (stop, _) = self.stop.1.wait_timeout_while(stop, pause, |stop| !*stop).unwrap_or_else(PoisonError::into_inner);
+        *stop
+    }
+
+    fn is_due(&self) -> bool {
+        let layers = self.tables.state.layers();
+        if !layers.frozen.is_empty() || layers.active.bytes() >= self.options.memtable_bytes {
+            return true;
+        }
+        let mut since = lock(&self.dirty_since);
+        if layers.active.samples() == 0 {
+            *since = None;
+            return false;
+        }
+        let age = since.get_or_insert_with(Instant::now).elapsed();
+        age.as_millis() as i64 >= self.options.memtable_age.0
+    }
+
+    fn stats(&self) -> StoreStats {
+        let layers = self.tables.state.layers();
+        let mut stats = StoreStats {
+            series: self.tables.index().len() as u64,
+            memtable_bytes: self.tables.state.memory_bytes(),
+            memtable_samples: layers.active.samples() + layers.frozen.iter().map(|table| table.samples()).sum::<u64>(),
+            log_bytes: self.log.bytes(),
+            log: self.log.stats(),
+            files: layers.files.len() as u64,
+            file_bytes: layers.files.iter().map(|file| file.entry.size).sum(),
+            file_samples: layers.files.iter().map(|file| file.entry.samples).sum(),
+            appended_samples: self.writes.samples.load(Ordering::Relaxed),
+            rejected_samples: self.writes.rejected.load(Ordering::Relaxed),
+            failed_batches: self.writes.failed_batches.load(Ordering::Relaxed),
+            ..StoreStats::default()
+        };
+        self.counters.fill(&mut stats);
+        stats
+    }
+}
+
+fn open_log(
+    folder: &DataFolder,
+    options: &StoreOptions,
+    flushed: u64,
+    tables: &Arc<Tables>,
+    replayer: &mut Replayer<'_>,
+) -> Result<(Arc<Log<LogBatch>>, ReplayReport), StoreError> {
+    let log_options = LogOptions { sync: options.sync, queue_bytes_max: options.queue_bytes, ..LogOptions::default() };
+    let visible = Arc::clone(tables);
+    let (log, report) = Log::open(
+        folder.storage(),
+        LOG_DIR,
+        log_options,
+        flushed,
+        &mut |record| {
+            replayer.record(&record);
+            Ok(())
+        },
+        Box::new(move |batch: &LogBatch, lsns| visible.apply(batch, lsns.first, lsns.last)),
+    )?;
+    Ok((Arc::new(log), report))
+}
+
+/// A failure to tidy up is logged and tried again at the next start: it must not keep the store from opening.
+fn remove_orphans(tables: &Tables, now: Timestamp) -> u64 {
+    let mut removed = 0;
+    for table in [&tables.chunks, &tables.dictionary] {
+        match lake::remove_orphans(table, now.0, ORPHAN_AGE_MS) {
+            Ok(orphans) => removed += orphans.removed,
+            Err(err) => tracing::warn!(%err, "unnamed files not collected"),
+        }
+    }
+    removed
+}
+
+/// The guarded values stay consistent at every step, so a panic elsewhere does not make them unusable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

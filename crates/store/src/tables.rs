@@ -1,0 +1,224 @@
+//! The shared heart of a store: index, layers, metadata and the two Delta tables.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use lake::Table;
+use roaring::RoaringBitmap;
+use series::{Columns, Labels, Matcher, Metadata, Select, SelectError, SelectRequest, SeriesSet, TimeRange};
+
+use crate::index::{SeriesIndex, SeriesNumber};
+use crate::payload::LogBatch;
+use crate::set::{Selected, Selection, StoredChunk, StoredRun};
+use crate::state::{Layers, OpenFile, State};
+
+/// Metric families whose metadata is kept; more are refused so that a sender cannot fill memory with them.
+const METADATA_MAX: usize = 200_000;
+
+/// Everything that appends, queries and background work share.
+pub(crate) struct Tables {
+    pub(crate) chunks: Arc<Table>,
+    pub(crate) dictionary: Arc<Table>,
+    pub(crate) state: State,
+    index: RwLock<SeriesIndex>,
+    metadata: RwLock<BTreeMap<String, Metadata>>,
+}
+
+impl Tables {
+    pub(crate) fn new(chunks: Arc<Table>, dictionary: Arc<Table>, index: SeriesIndex, files: Vec<Arc<OpenFile>>) -> Self {
+        Self {
+            chunks,
+            dictionary,
+            state: State::new(files),
+            index: RwLock::new(index),
+            metadata: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, SeriesIndex> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, SeriesIndex> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a logged batch visible; runs in the log's writer thread, in log order.
+    pub(crate) fn apply(&self, logged: &LogBatch, first_lsn: u64, last_lsn: u64) {
+        let active = self.state.active();
+        {
+            let index = self.index();
+            for (run, &number) in logged.batch.iter().zip(&logged.numbers) {
+                insert(&active, &index, number, run.timestamps, run.values);
+            }
+        }
+        active.cover(first_lsn, last_lsn);
+        self.add_metadata(logged.batch.metadata());
+    }
+
+    /// Remembers metadata, newest wins.
+    pub(crate) fn add_metadata(&self, new: &[Metadata]) {
+        if new.is_empty() {
+            return;
+        }
+        let mut known = self.metadata.write().unwrap_or_else(PoisonError::into_inner);
+        for metadata in new {
+            if known.len() < METADATA_MAX || known.contains_key(&metadata.metric) {
+                known.insert(metadata.metric.clone(), metadata.clone());
+            }
+        }
+    }
+
+    pub(crate) fn metadata_of(&self, metric: &str) -> Option<Metadata> {
+        self.metadata.read().unwrap_or_else(PoisonError::into_inner).get(metric).cloned()
+    }
+
+    fn numbers(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> RoaringBitmap {
+        let index = self.index();
+        if selectors.is_empty() {
+            return index.select(&[], range);
+        }
+        selectors.iter().fold(RoaringBitmap::new(), |found, matchers| found | index.select(matchers, range))
+    }
+
+    fn try_select(&self, request: &SelectRequest<'_>) -> Result<Selection, SelectError> {
+        // Layers before index: a series that a layer holds is then in the index for certain.
+        let layers = self.state.layers();
+        let (numbers, mut series) = {
+            let index = self.index();
+            let numbers: Vec<_> = index.select(request.matchers, request.range).into_iter().collect();
+            if request.series_max > 0 && numbers.len() > request.series_max {
+                return Err(SelectError::TooManySeries { found: numbers.len(), limit: request.series_max });
+            }
+            let selected = numbers.iter().map(|&number| {
+                let entry = index.entry(number);
+                (entry.id, Selected { labels: entry.labels.clone(), stored: Vec::new(), memory: Vec::new() })
+            });
+            (numbers.clone(), selected.collect::<Vec<_>>())
+        };
+        for file in layers.files.iter().filter(|file| file.overlaps(request.range)) {
+            attach_chunks(file, request.range, &mut series).map_err(|err| select_error(file, &err))?;
+        }
+        attach_memory(&layers, request.range, &numbers, &mut series);
+        let mut series: Vec<_> = series.into_iter().map(|(_, selected)| selected).collect();
+        series.retain(|selected| !selected.stored.is_empty() || !selected.memory.is_empty());
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(Selection { series })
+    }
+}
+
+impl Select for Tables {
+    fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, SelectError> {
+        Ok(Box::new(self.try_select(request)?))
+    }
+
+    fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Labels>, SelectError> {
+        let numbers = self.numbers(selectors, range);
+        let index = self.index();
+        let mut labels: Vec<_> = numbers.into_iter().map(|number| index.entry(number).labels.clone()).collect();
+        labels.sort_unstable();
+        Ok(cut(labels, limit))
+    }
+
+    fn label_names(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<String>, SelectError> {
+        let numbers = self.numbers(selectors, range);
+        Ok(cut(self.index().names_of(&numbers), limit))
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>, SelectError> {
+        let numbers = self.numbers(selectors, range);
+        Ok(cut(self.index().values_of(name, &numbers), limit))
+    }
+
+    fn metadata(&self, metric: Option<&str>) -> Vec<Metadata> {
+        match metric {
+            Some(metric) => self.metadata_of(metric).into_iter().collect(),
+            None => self.metadata.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect(),
+        }
+    }
+}
+
+/// Puts samples into a memtable and widens the series' span.
+pub(crate) fn insert(
+    table: &crate::memtable::Memtable,
+    index: &SeriesIndex,
+    number: SeriesNumber,
+    timestamps: &[i64],
+    values: &[f64],
+) {
+    let (Some(first), Some(last)) = (timestamps.iter().min(), timestamps.iter().max()) else { return };
+    table.extend(number, timestamps, values);
+    index.entry(number).widen(*first, *last);
+}
+
+/// Fetches the chunks of `series` that lie in `range` from one file, in one pass.
+fn attach_chunks(
+    file: &OpenFile,
+    range: TimeRange,
+    series: &mut [(series::SeriesId, Selected)],
+) -> Result<(), lake::LakeError> {
+    let keys = file.file.keys()?;
+    let mut wanted: Vec<(u32, usize)> = Vec::new();
+    for (at, (id, _)) in series.iter().enumerate() {
+        for row in keys.rows_of(id.0) {
+            let i = row as usize;
+            if keys.min_ts[i] < range.end.0 && range.start.0 <= keys.max_ts[i] {
+                wanted.push((row, at));
+            }
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    wanted.sort_unstable();
+    let rows: Vec<u32> = wanted.iter().map(|&(row, _)| row).collect();
+    let path: std::sync::Arc<str> = std::sync::Arc::from(file.entry.path.as_str());
+    let mut last_owner = None;
+    for ((row, at), bytes) in wanted.into_iter().zip(file.file.fetch(&rows)?) {
+        let chunk = StoredChunk { min_ts: keys.min_ts[row as usize], max_ts: keys.max_ts[row as usize], bytes };
+        let runs = &mut series[at].1.stored;
+        if last_owner != Some(at) {
+            runs.push(StoredRun { file: std::sync::Arc::clone(&path), chunks: Vec::new() });
+            last_owner = Some(at);
+        }
+        if let Some(run) = runs.last_mut() {
+            run.chunks.push(chunk);
+        }
+    }
+    Ok(())
+}
+
+fn attach_memory(
+    layers: &Layers,
+    range: TimeRange,
+    numbers: &[SeriesNumber],
+    series: &mut [(series::SeriesId, Selected)],
+) {
+    let tables = layers.frozen.iter().chain([&layers.active]);
+    for table in tables.filter(|table| table.overlaps(range)) {
+        for (&number, (_, selected)) in numbers.iter().zip(series.iter_mut()) {
+            let copy: Columns = table.read(number, range);
+            if !copy.is_empty() {
+                selected.memory.push(copy);
+            }
+        }
+    }
+}
+
+fn select_error(file: &OpenFile, err: &lake::LakeError) -> SelectError {
+    let (file, why) = (file.entry.path.clone(), err.to_string());
+    if matches!(err, lake::LakeError::Damaged { .. } | lake::LakeError::Missing { .. }) { SelectError::Damaged { file, why } } else { SelectError::Io { file, why } }
+}
+
+fn cut<T>(mut list: Vec<T>, limit: usize) -> Vec<T> {
+    if limit > 0 {
+        list.truncate(limit);
+    }
+    list
+}

@@ -1,0 +1,223 @@
+//! Taking batches: time limits, series limit, numbering, then the log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use series::{Append, AppendError, Appended, Batch, BatchSeries, Clock, Millis, RejectionReason, Timestamp};
+use wal::Log;
+
+use crate::index::{SeriesIndex, SeriesNumber};
+use crate::options::StoreOptions;
+use crate::payload::{LogBatch, storable};
+use crate::tables::Tables;
+
+/// Memtables may hold this many times their flush size before new samples have to wait.
+const MEMORY_FACTOR: u64 = 4;
+
+/// Whose samples they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A sender's: held to the time limits.
+    Sender,
+    /// Our own, such as forecasts: may lie in the future and replace older ones.
+    Own,
+}
+
+/// The write side of a store.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    pub(crate) log: Arc<Log<LogBatch>>,
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) options: StoreOptions,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) counts: Arc<WriteCounts>,
+    pub(crate) origin: Origin,
+}
+
+/// Counters of the write side.
+#[derive(Debug, Default)]
+pub(crate) struct WriteCounts {
+    pub(crate) samples: AtomicU64,
+    pub(crate) rejected: AtomicU64,
+    pub(crate) failed_batches: AtomicU64,
+}
+
+struct Bounds {
+    newest: Timestamp,
+    ahead: Millis,
+    window: Millis,
+    origin: Origin,
+}
+
+impl Append for Writer {
+    fn append(&self, batch: Batch, done: Box<dyn FnOnce(Result<Appended, AppendError>) + Send>) {
+        if let Some(full) = self.overloaded() {
+            self.counts.failed_batches.fetch_add(1, Ordering::Relaxed);
+            return done(Err(full));
+        }
+        let (logged, mut answer) = self.admit(batch);
+        let refused: u64 = answer.rejected.iter().map(|rejection| rejection.samples).sum();
+        self.counts.rejected.fetch_add(refused, Ordering::Relaxed);
+        if logged.batch.is_empty() {
+            return done(Ok(answer));
+        }
+        let counts = Arc::clone(&self.counts);
+        self.log.submit(
+            logged,
+            Box::new(move |logged, outcome| match outcome {
+                Ok(lsn) => {
+                    answer.samples = logged.batch.n_samples() as u64;
+                    answer.lsn = lsn;
+                    counts.samples.fetch_add(answer.samples, Ordering::Relaxed);
+                    done(Ok(answer));
+                }
+                Err(err) => {
+                    counts.failed_batches.fetch_add(1, Ordering::Relaxed);
+                    done(Err(append_error(err)));
+                }
+            }),
+        );
+    }
+}
+
+impl Writer {
+    fn overloaded(&self) -> Option<AppendError> {
+        let queued_bytes = self.tables.state.memory_bytes();
+        let limit_bytes = self.options.memtable_bytes.saturating_mul(MEMORY_FACTOR);
+        (queued_bytes > limit_bytes).then_some(AppendError::Overloaded { queued_bytes, limit_bytes })
+    }
+
+    /// Numbers the series and takes out what may not be written. The common batch, in which everything may, is not
+    /// copied.
+    fn admit(&self, batch: Batch) -> (LogBatch, Appended) {
+        let bounds = self.bounds();
+        let (mut numbers, mut ids) = (Vec::with_capacity(batch.n_series()), Vec::with_capacity(batch.n_series()));
+        let mut clean = true;
+        let mut unknown = false;
+        {
+            let index = self.tables.index();
+            for run in batch.iter() {
+                match index.find(run.id, run.labels) {
+                    Some(number) => {
+                        let entry = index.entry(number);
+                        clean &= bounds.all_inside(&run, entry.last());
+                        numbers.push(number);
+                        ids.push(entry.id);
+                    }
+                    None => {
+                        unknown = true;
+                        break;
+                    }
+                }
+            }
+        }
+        if clean && !unknown {
+            return (LogBatch { batch, numbers, ids }, Appended::default());
+        }
+        self.admit_slowly(&batch, &bounds)
+    }
+
+    fn admit_slowly(&self, batch: &Batch, bounds: &Bounds) -> (LogBatch, Appended) {
+        let mut answer = Appended::default();
+        let mut admitted = LogBatch { batch: Batch::default(), numbers: Vec::new(), ids: Vec::new() };
+        let mut index = self.tables.index_mut();
+        for run in batch.iter() {
+            if run.timestamps.is_empty() {
+                continue;
+            }
+            let Some(number) = self.number(&mut index, &run, &mut answer) else { continue };
+            let entry = index.entry(number);
+            if copy_inside(bounds, &run, entry.last(), &mut admitted.batch, &mut answer) {
+                admitted.numbers.push(number);
+                admitted.ids.push(entry.id);
+            }
+        }
+        drop(index);
+        for metadata in batch.metadata() {
+            admitted.batch.push_metadata(metadata.clone());
+        }
+        (admitted, answer)
+    }
+
+    fn number(&self, index: &mut SeriesIndex, run: &BatchSeries<'_>, answer: &mut Appended) -> Option<SeriesNumber> {
+        if let Some(number) = index.find(run.id, run.labels) {
+            return Some(number);
+        }
+        let limit = self.options.series_max;
+        if index.len() as u64 >= limit {
+            answer.reject(RejectionReason::SeriesLimit { limit }, run.timestamps.len() as u64, run.labels);
+            return None;
+        }
+        Some(index.find_or_add(run.id, run.labels))
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            newest: self.clock.now() + self.options.ahead_max,
+            ahead: self.options.ahead_max,
+            window: self.options.ooo_window,
+            origin: self.origin,
+        }
+    }
+}
+
+impl Bounds {
+    fn check(&self, at: i64, last: Option<i64>) -> Option<RejectionReason> {
+        let at = Timestamp(at);
+        if !storable(at) {
+            return Some(if at.0 < 0 {
+                RejectionReason::TooOld { window: self.window }
+            } else {
+                RejectionReason::TooNew { ahead: self.ahead }
+            });
+        }
+        match self.origin {
+            Origin::Own => None,
+            Origin::Sender if at > self.newest => Some(RejectionReason::TooNew { ahead: self.ahead }),
+            Origin::Sender => {
+                let late = last.is_some_and(|last| at.0 < last.saturating_sub(self.window.0));
+                late.then_some(RejectionReason::TooOld { window: self.window })
+            }
+        }
+    }
+
+    fn all_inside(&self, run: &BatchSeries<'_>, last: Option<i64>) -> bool {
+        run.timestamps.iter().all(|&at| self.check(at, last).is_none())
+    }
+}
+
+/// Copies the samples that may be written; false when none may (no series is opened then).
+fn copy_inside(
+    bounds: &Bounds,
+    run: &BatchSeries<'_>,
+    last: Option<i64>,
+    admitted: &mut Batch,
+    answer: &mut Appended,
+) -> bool {
+    let mut open = false;
+    for (&at, &value) in run.timestamps.iter().zip(run.values) {
+        if let Some(reason) = bounds.check(at, last) {
+            answer.reject(reason, 1, run.labels);
+            continue;
+        }
+        if !open {
+            // A copy is never larger than the batch it comes from, so the arena cannot overflow.
+            open = admitted.begin_labels(&run.labels.to_owned()).is_ok();
+        }
+        if open {
+            admitted.push(Timestamp(at), value);
+        }
+    }
+    open
+}
+
+fn append_error(err: wal::LogError) -> AppendError {
+    match err {
+        wal::LogError::DiskFull { free_bytes, .. } => AppendError::DiskFull { free_bytes },
+        wal::LogError::QueueFull { queued, max } => {
+            AppendError::Overloaded { queued_bytes: queued as u64, limit_bytes: max as u64 }
+        }
+        wal::LogError::Closed => AppendError::Closed,
+        other => AppendError::Log(other.to_string()),
+    }
+}

@@ -1,0 +1,52 @@
+//! `foretide serve`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use series::SystemClock;
+
+use super::args::{Common, ServeArgs};
+use super::{CliError, bind, runtime, stop_signal};
+use crate::engine::Engine;
+use crate::settings::Settings;
+
+pub(super) fn run(common: &Common, args: &ServeArgs) -> Result<(), CliError> {
+    let mut settings = Settings::load(common.config.as_deref(), std::env::vars())?;
+    if let Some(listen) = &args.listen {
+        settings.listen.clone_from(listen);
+    }
+    if let Some(data) = &common.data {
+        settings.data.clone_from(data);
+    }
+    let runtime = runtime()?;
+    let (address, data) = (settings.listen.clone(), settings.data.clone());
+    // The port comes first: a taken one must not cost a replay of the log.
+    let listener = runtime.block_on(bind(&address))?;
+    let mut engine = open(&data, settings, &runtime)?;
+    engine.start()?;
+    let parts = engine.parts();
+    tracing::info!(%address, data = %data.display(), "serving; page at http://{address}/");
+    runtime.block_on(server::serve(listener, parts, stop_signal()))?;
+    tracing::info!("stopped");
+    engine.close();
+    Ok(())
+}
+
+fn open(data: &PathBuf, settings: Settings, runtime: &tokio::runtime::Runtime) -> Result<Engine, CliError> {
+    let (engine, opened) = Engine::open(data, settings, Arc::new(SystemClock), runtime.handle().clone())?;
+    let store = &opened.store;
+    tracing::info!(
+        series = store.series,
+        files = store.files,
+        replayed_samples = store.replayed_samples,
+        "data folder open"
+    );
+    if store.log.missing > 0 || store.unreadable_records > 0 {
+        tracing::error!(
+            missing_records = store.log.missing,
+            unreadable_records = store.unreadable_records,
+            "the log is damaged: records are missing; what was damaged is kept in the quarantine folder"
+        );
+    }
+    Ok(engine)
+}

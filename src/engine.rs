@@ -1,0 +1,188 @@
+//! The engine: one data folder with everything that works on it.
+//!
+//! ```text
+//!   HTTP write ─▶ Tee ─▶ store (durable, visible) ─▶ 204
+//!                   └─▶ streams ─▶ results as series, events ─┐
+//!   schedule ─▶ forecast jobs ─▶ future series ─▶ advisor ────┼─▶ control log ─▶ outbox ─▶ actuators
+//!   procfs ─▶ host metrics                                    └─▶ live events ─▶ page
+//! ```
+//!
+//! Each arrow to the right is a supervised thread that ends with the engine.
+
+mod advise;
+mod core;
+mod deliver;
+mod error;
+mod forecasts;
+mod host;
+mod insight;
+pub(crate) mod jobs;
+mod maintenance;
+mod sql_service;
+mod streams;
+mod system_tables;
+mod tee;
+mod telemetry;
+mod worker;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use control::Control;
+use series::{Append, Clock};
+use server::Parts;
+use store::{DataFolder, Store, StoreOptions};
+
+pub(crate) use self::advise::recommendations;
+pub(crate) use self::core::Core;
+pub use self::error::EngineError;
+pub(crate) use self::forecasts::ForecastRecord;
+use self::worker::Workers;
+use crate::settings::Settings;
+
+/// An open data folder with its background work.
+pub struct Engine {
+    core: Arc<Core>,
+    tee: Arc<tee::Tee>,
+    workers: Workers,
+    // Declared last: the folder is unlocked after everything else is closed.
+    _folder: DataFolder,
+}
+
+/// What opening found, in a sentence for the log.
+#[derive(Debug, Clone, Default)]
+pub struct Opened {
+    /// What the store found.
+    pub store: store::OpenReport,
+    /// What the control log found.
+    pub control: control::OpenReport,
+}
+
+impl Engine {
+    /// Opens a folder; no background work runs until [`Engine::start`].
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn open(
+        data: &Path,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<(Self, Opened), EngineError> {
+        let folder = DataFolder::open(data)?;
+        let ids = Arc::new(crate::ids::Ids::new(clock.now()));
+        let (store, store_report) = Store::open(&folder, store_options(&settings), Arc::clone(&clock), ids)?;
+        let (control, control_report) = Control::open(folder.storage(), data, control::ControlOptions::default())?;
+        let core = Arc::new(Core::new(settings, clock, store, control, runtime, folder.storage())?);
+        let tee = Arc::new(tee::Tee::new(core.store.appender()));
+        let engine = Self { core, tee, workers: Workers::default(), _folder: folder };
+        Ok((engine, Opened { store: store_report, control: control_report }))
+    }
+
+    /// Starts all background work.
+    ///
+    /// # Errors
+    /// [`EngineError`] for a job, stream or receiver that cannot be started.
+    pub fn start(&mut self) -> Result<(), EngineError> {
+        self.start_streams()?;
+        self.start_rest()
+    }
+
+    /// Starts the standing queries alone.
+    ///
+    /// # Errors
+    /// [`EngineError::Stream`].
+    pub fn start_streams(&mut self) -> Result<(), EngineError> {
+        let streams = streams::Runner::new(&self.core, &self.tee)?;
+        self.workers.spawn("streams", move |stop| streams.run(stop))
+    }
+
+    /// Starts what [`Engine::start_streams`] leaves out: jobs, advice, delivery, host metrics.
+    ///
+    /// # Errors
+    /// [`EngineError`] for a job or receiver that cannot be started.
+    pub fn start_rest(&mut self) -> Result<(), EngineError> {
+        let jobs = jobs::Scheduler::new(Arc::clone(&self.core))?;
+        let deliver = deliver::Deliverer::new(Arc::clone(&self.core))?;
+        let advisor = advise::Advisor::new(Arc::clone(&self.core));
+        self.workers.spawn("jobs", move |stop| jobs.run(stop))?;
+        self.workers.spawn("advisor", move |stop| advisor.run(stop))?;
+        self.workers.spawn("deliver", move |stop| deliver.run(stop))?;
+        if self.core.settings.host.enabled {
+            let host = host::Recorder::new(Arc::clone(&self.core), self.appender());
+            self.workers.spawn("host", move |stop| host.run(stop))?;
+        }
+        Ok(())
+    }
+
+    /// The write side: the store, with what was written handed on to the streams.
+    pub fn appender(&self) -> Arc<dyn Append> {
+        Arc::clone(&self.tee) as Arc<dyn Append>
+    }
+
+    /// What the HTTP server needs.
+    pub fn parts(&self) -> Parts {
+        Parts {
+            append: self.appender(),
+            select: self.core.store.selector(),
+            clock: Arc::clone(&self.core.clock),
+            sql: Arc::new(sql_service::Sql::new(Arc::clone(&self.core))),
+            maintenance: Arc::new(maintenance::Upkeep::new(Arc::clone(&self.core))),
+            insight: self.insight(),
+            telemetry: Arc::new(telemetry::OwnMetrics::new(Arc::clone(&self.core), Arc::clone(&self.tee))),
+            live: self.core.live.clone(),
+            settings: self.core.server_settings(),
+        }
+    }
+
+    /// What the engine has concluded.
+    pub fn insight(&self) -> Arc<dyn server::Insight> {
+        Arc::new(insight::Insights::new(Arc::clone(&self.core)))
+    }
+
+    /// Waits until the streams' queue has room, so that a fast sender does not outrun them.
+    pub(crate) fn wait_for_streams(&self) {
+        self.tee.wait_for_room();
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Runs every due forecast job once, now, and returns how many series were forecast.
+    ///
+    /// # Errors
+    /// [`EngineError`] of the first job that failed; the others have run.
+    pub fn run_jobs(&self) -> Result<usize, EngineError> {
+        jobs::run_all(&self.core)
+    }
+
+    /// Evaluates all advice once, now, and returns how many recommendations are open.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn advise(&self) -> Result<usize, EngineError> {
+        advise::evaluate_all(&self.core)
+    }
+
+    /// Waits until the streams have seen everything written so far, for at most `patience`; false if they have not.
+    pub fn drain_streams(&self, patience: std::time::Duration) -> bool {
+        self.tee.drain(patience)
+    }
+
+    /// Ends the background work and closes the store. Everything acknowledged is durable already.
+    pub fn close(mut self) {
+        self.workers.stop();
+    }
+}
+
+fn store_options(settings: &Settings) -> StoreOptions {
+    StoreOptions {
+        ooo_window: settings.store.ooo_window.0,
+        ahead_max: settings.store.ahead_max.0,
+        series_max: settings.store.series_max,
+        memtable_bytes: settings.store.memtable_mib.max(1) << 20,
+        memtable_age: settings.store.memtable_age.0,
+        ..StoreOptions::default()
+    }
+}

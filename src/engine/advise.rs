@@ -1,0 +1,77 @@
+//! Turns forecasts and usage into recommendations: replicas, container sizes, runway of disks.
+//!
+//! Each kind is evaluated on its own rhythm. What is advised is kept in the control log before anybody is told; advice
+//! that is no longer given is marked superseded, advice that a user dismissed stays dismissed.
+
+mod capacity;
+mod outcome;
+mod rightsizing;
+mod scaling;
+mod workload;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use scale::Kind;
+
+pub(crate) use self::outcome::recommendations;
+use self::outcome::replace_all;
+use super::worker::Stop;
+use super::{Core, EngineError};
+
+/// The three evaluations, in the order in which they run.
+const KINDS: [Kind; 3] = [Kind::Scale, Kind::Rightsize, Kind::Capacity];
+
+/// Evaluates advice on its rhythm.
+pub(crate) struct Advisor {
+    core: Arc<Core>,
+}
+
+/// Evaluates everything once, now; how many recommendations are open afterwards.
+pub(crate) fn evaluate_all(core: &Core) -> Result<usize, EngineError> {
+    let mut open = 0;
+    for kind in KINDS {
+        open += evaluate(core, kind)?;
+    }
+    Ok(open)
+}
+
+fn evaluate(core: &Core, kind: Kind) -> Result<usize, EngineError> {
+    let now = core.clock.now();
+    let found = match kind {
+        Kind::Scale => scaling::evaluate(core, now)?,
+        Kind::Rightsize => rightsizing::evaluate(core, now)?,
+        Kind::Capacity => capacity::evaluate(core, now)?,
+    };
+    replace_all(core, kind, found, now)
+}
+
+impl Advisor {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    pub(crate) fn run(&self, stop: &Stop) {
+        let mut last: [Option<Instant>; 3] = [None; 3];
+        while !stop.wait(Duration::from_secs(1)) {
+            for (kind, last) in KINDS.into_iter().zip(&mut last) {
+                if last.is_some_and(|last| last.elapsed() < self.every(kind)) {
+                    continue;
+                }
+                *last = Some(Instant::now());
+                if let Err(err) = evaluate(&self.core, kind) {
+                    tracing::warn!(?kind, %err, "advice not evaluated; it is tried again at its next turn");
+                }
+            }
+        }
+    }
+
+    fn every(&self, kind: Kind) -> Duration {
+        let settings = &self.core.settings;
+        match kind {
+            Kind::Scale => settings.scaling.every.duration(),
+            Kind::Rightsize => settings.rightsizing.every.duration(),
+            Kind::Capacity => settings.capacity.every.duration(),
+        }
+    }
+}

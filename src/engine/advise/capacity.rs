@@ -1,0 +1,89 @@
+//! Runway: when disks, or whatever else the configuration names, are full.
+
+use scale::{Reading, Recommendation, ResourceHistory, RunwayError, RunwayPolicy};
+use series::{Labels, Millis, Step, Timestamp};
+
+use crate::engine::{Core, EngineError};
+use crate::settings::CapacityResource;
+
+/// Distance of samples of the past.
+const STEP: Step = Step::from_secs(3600);
+/// How long advice holds.
+const VALID_FOR: Millis = Millis::from_days(1);
+
+/// Runway of every resource.
+pub(super) fn evaluate(core: &Core, now: Timestamp) -> Result<Vec<Recommendation>, EngineError> {
+    let defaults = [file_systems()];
+    let resources: &[CapacityResource] = match core.settings.capacity.resources.as_slice() {
+        [] => &defaults,
+        named => named,
+    };
+    let mut found = Vec::new();
+    for resource in resources {
+        for history in histories(core, resource, now)? {
+            let policy = RunwayPolicy {
+                threshold: resource.threshold,
+                window: core.settings.capacity.window.0,
+                ..RunwayPolicy::default()
+            };
+            match scale::runway(now, &history, &policy, &core.settings.cost) {
+                Ok(runway) => found.push(Recommendation::from_runway(&runway, &core.settings.cost, VALID_FOR)),
+                Err(RunwayError::TooShort { .. }) => {} // Young resources are looked at again at every turn.
+                Err(err) => tracing::warn!(resource = %history.resource, %err, "runway not computed"),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Every real file system that node_exporter reports.
+fn file_systems() -> CapacityResource {
+    let real = "fstype!~\"tmpfs|overlay|squashfs|ramfs|devtmpfs\"";
+    CapacityResource {
+        name: "disk".into(),
+        used: format!("node_filesystem_size_bytes{{{real}}} - node_filesystem_avail_bytes{{{real}}}"),
+        limit: format!("node_filesystem_size_bytes{{{real}}}"),
+        bytes: true,
+        threshold: 0.9,
+    }
+}
+
+fn histories(core: &Core, resource: &CapacityResource, now: Timestamp) -> Result<Vec<ResourceHistory>, EngineError> {
+    let limits = core.instant(&resource.limit, now)?;
+    let start = (now - core.settings.capacity.window.0).floor(STEP);
+    let mut found = Vec::new();
+    for item in core.range(&resource.used, start, now.floor(STEP), STEP)? {
+        let Some(limit) = limits.iter().find(|limit| same_place(&limit.labels, &item.labels)) else { continue };
+        found.push(ResourceHistory {
+            resource: name_of(&resource.name, &item.labels),
+            used: item.points.iter().map(|&(at, value)| Reading { at, value }).collect(),
+            limit: limit.value,
+            in_bytes: resource.bytes,
+            evidence_query: narrowed(&resource.used, &item.labels),
+        });
+    }
+    Ok(found)
+}
+
+/// Equal but for the metric's name, which arithmetic drops.
+fn same_place(a: &Labels, b: &Labels) -> bool {
+    let plain = |labels: &Labels| labels.to_builder().remove(series::METRIC_NAME).build();
+    plain(a) == plain(b)
+}
+
+/// `db-0 disk`, with the mount point where it is not the root.
+fn name_of(resource: &str, labels: &Labels) -> String {
+    let place = ["node", "instance", "pod", "host"].iter().find_map(|name| labels.get(name)).unwrap_or("");
+    let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
+    let mount = labels.get("mountpoint").filter(|mount| *mount != "/").map(|mount| format!(" {mount}"));
+    format!("{host} {resource}{}", mount.unwrap_or_default()).trim().to_owned()
+}
+
+/// The query for one place: instance and mount point put into its selectors.
+fn narrowed(query: &str, labels: &Labels) -> String {
+    let pairs: Vec<String> = ["instance", "mountpoint"]
+        .iter()
+        .filter_map(|name| labels.get(name).map(|value| format!("{name}={value:?}")))
+        .collect();
+    if pairs.is_empty() { query.to_owned() } else { query.replace('{', &format!("{{{},", pairs.join(","))) }
+}

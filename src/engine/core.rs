@@ -1,0 +1,167 @@
+//! What every part of the engine shares, with the two query languages as plain functions.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use control::Control;
+use control::outbox::Outbox;
+use promql::{Answer, MatrixItem, Options, Value, VectorItem};
+use series::{Append, Batch, Clock, Labels, Select, Step, Timestamp};
+use server::LiveEvent;
+use sql::{SqlEngine, SqlLimits};
+use store::Store;
+
+use super::EngineError;
+use super::system_tables::SystemTables;
+use crate::settings::Settings;
+
+/// Events that a slow page may fall behind by.
+const LIVE_QUEUE: usize = 1024;
+/// Points of one series that our own jobs may ask for: 14 days of minutes and some.
+const OWN_POINTS_MAX: usize = 100_000;
+
+/// What every part of the engine shares.
+pub(crate) struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Store,
+    pub(crate) control: Arc<Control>,
+    pub(crate) outbox: Outbox,
+    pub(crate) sql: SqlEngine,
+    pub(crate) live: tokio::sync::broadcast::Sender<LiveEvent>,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) started: Instant,
+    pub(crate) tallies: Tallies,
+    own: Arc<dyn Append>,
+    disk: Arc<dyn wal::Storage>,
+}
+
+/// Counters of the background work.
+#[derive(Debug, Default)]
+pub(crate) struct Tallies {
+    pub(crate) job_runs: std::sync::atomic::AtomicU64,
+    pub(crate) job_failures: std::sync::atomic::AtomicU64,
+    pub(crate) decisions: std::sync::atomic::AtomicU64,
+    pub(crate) events: std::sync::atomic::AtomicU64,
+    pub(crate) delivered: std::sync::atomic::AtomicU64,
+    pub(crate) delivery_failures: std::sync::atomic::AtomicU64,
+    pub(crate) stream_late: std::sync::atomic::AtomicU64,
+    pub(crate) stream_groups: std::sync::atomic::AtomicU64,
+    pub(crate) stream_bytes: std::sync::atomic::AtomicU64,
+}
+
+impl Core {
+    pub(crate) fn new(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        store: Store,
+        control: Control,
+        runtime: tokio::runtime::Handle,
+        disk: Arc<dyn wal::Storage>,
+    ) -> Result<Self, EngineError> {
+        let control = Arc::new(control);
+        let outbox = Outbox::open(Arc::clone(&control))?;
+        let limits = SqlLimits {
+            rows_max: settings.query.rows_max,
+            series_max: settings.query.series_max,
+            memory_bytes: settings.query.memory_mib << 20,
+            timeout: settings.query.timeout.duration(),
+            threads: 0,
+        };
+        let system = Arc::new(SystemTables::new(Arc::clone(&control)));
+        let sql = SqlEngine::new(store.selector(), system, limits)?;
+        let own = store.own_appender();
+        let (live, _) = tokio::sync::broadcast::channel(LIVE_QUEUE);
+        let (started, tallies) = (Instant::now(), Tallies::default());
+        Ok(Self { settings, clock, store, control, outbox, sql, live, runtime, started, tallies, own, disk })
+    }
+
+    /// Writes our own results, which may lie in the future.
+    pub(crate) fn write(&self, batch: Batch) -> Result<(), EngineError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.own.append_wait(batch)?;
+        Ok(())
+    }
+
+    /// Tells listening pages; nobody listening is fine.
+    pub(crate) fn tell(&self, kind: server::LiveKind, payload: serde_json::Value) {
+        drop(self.live.send(LiveEvent { kind, payload }));
+    }
+
+    /// Evaluates a PromQL text at one time; scalars come as one item without labels.
+    pub(crate) fn instant(&self, query: &str, at: Timestamp) -> Result<Vec<VectorItem>, EngineError> {
+        let answer = self.ask(query, |select, expr, options| promql::instant(select, expr, at, options))?;
+        match answer.value {
+            Value::Vector(items) => Ok(items),
+            Value::Scalar(at, value) => Ok(vec![VectorItem { labels: Labels::empty(), at, value }]),
+            _ => Err(self.fault(query, "answers neither numbers nor a vector")),
+        }
+    }
+
+    /// The one number a PromQL text gives at one time; `None` when it gives none.
+    pub(crate) fn number(&self, query: &str, at: Timestamp) -> Result<Option<f64>, EngineError> {
+        Ok(self.instant(query, at)?.first().map(|item| item.value).filter(|value| value.is_finite()))
+    }
+
+    /// Evaluates a PromQL text over `[start, end]`.
+    pub(crate) fn range(
+        &self,
+        query: &str,
+        start: Timestamp,
+        end: Timestamp,
+        step: Step,
+    ) -> Result<Vec<MatrixItem>, EngineError> {
+        let answer = self.ask(query, |select, expr, options| promql::range(select, expr, start, end, step, options))?;
+        match answer.value {
+            Value::Matrix(items) => Ok(items),
+            _ => Err(self.fault(query, "does not answer a matrix")),
+        }
+    }
+
+    fn ask(
+        &self,
+        query: &str,
+        evaluate: impl Fn(&dyn Select, &promql::Expr, &Options) -> Result<Answer, promql::EvalError>,
+    ) -> Result<Answer, EngineError> {
+        let expr = promql::parse(query).map_err(|err| self.fault(query, &err.to_string()))?;
+        let options = self.options();
+        let select = self.store.selector();
+        evaluate(&*select, &expr, &options).map_err(|err| self.fault(query, &err.to_string()))
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            samples_max: self.settings.query.samples_max as u64,
+            series_max: self.settings.query.series_max,
+            points_max: OWN_POINTS_MAX,
+            deadline: Some(Instant::now() + self.settings.query.timeout.duration().max(Duration::from_secs(60))),
+            ..Options::default()
+        }
+    }
+
+    fn fault(&self, query: &str, why: &str) -> EngineError {
+        EngineError::PromQl { query: query.to_owned(), why: why.to_owned() }
+    }
+
+    /// Free bytes on the data folder's disk; 0 when they cannot be told.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        self.disk.free_bytes().unwrap_or(0)
+    }
+
+    /// What the HTTP server is told about bounds.
+    pub(crate) fn server_settings(&self) -> server::Settings {
+        let query = &self.settings.query;
+        server::Settings {
+            query_timeout: query.timeout.duration(),
+            query_samples_max: query.samples_max,
+            query_series_max: query.series_max,
+            sql_rows_max: query.rows_max,
+            version: env!("CARGO_PKG_VERSION").into(),
+            // Only these names in `Host`: a page elsewhere cannot reach us by renaming itself (DNS rebinding).
+            hosts: ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into(),
+            ..server::Settings::default()
+        }
+    }
+}

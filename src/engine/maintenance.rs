@@ -1,0 +1,122 @@
+//! The store's upkeep as the HTTP server sees it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use server::{FlushReport, HostLoad, IngestStats, Maintenance, MaintenanceError, Readiness, SeriesStats, Tally};
+use store::StoreError;
+
+use super::Core;
+use super::host;
+
+/// How old a reading of the machine's load may be.
+const LOAD_AGE: Duration = Duration::from_millis(900);
+
+/// Upkeep over the engine's store.
+pub(crate) struct Upkeep {
+    core: Arc<Core>,
+    load: Mutex<Option<(Instant, (f64, f64), HostLoad)>>,
+}
+
+impl Upkeep {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core, load: Mutex::default() }
+    }
+}
+
+impl Maintenance for Upkeep {
+    fn flush(&self, merge: bool) -> Result<FlushReport, MaintenanceError> {
+        let started = Instant::now();
+        let report = self.core.store.flush(merge).map_err(|err| match err {
+            StoreError::Closed => MaintenanceError::Closed,
+            StoreError::Log(wal::LogError::DiskFull { free_bytes }) => MaintenanceError::DiskFull { free_bytes },
+            other => MaintenanceError::Failed(other.to_string()),
+        })?;
+        Ok(FlushReport {
+            series: self.core.store.stats().series,
+            samples: report.samples,
+            files: report.files,
+            bytes: report.bytes,
+            merged: report.days_merged,
+            elapsed_ms: started.elapsed().as_millis() as u64,
+        })
+    }
+
+    fn ready(&self) -> Readiness {
+        // The engine is handed to the server once its log is replayed, so whoever can ask can be served.
+        Readiness { ready: true, phase: "serving".into(), done: 1.0 }
+    }
+
+    fn ingest_stats(&self) -> IngestStats {
+        let stats = self.core.store.stats();
+        IngestStats {
+            samples: stats.appended_samples,
+            rejected: stats.rejected_samples,
+            series: stats.series,
+            stored_bytes: stats.file_bytes,
+            memory_bytes: stats.memtable_bytes,
+            log_bytes: stats.log_bytes,
+        }
+    }
+
+    fn host(&self) -> Option<HostLoad> {
+        let mut kept = self.load.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, _, load)) = *kept
+            && at.elapsed() < LOAD_AGE
+        {
+            return Some(load);
+        }
+        let ticks = host::cpu_ticks()?;
+        let (memory_used_bytes, memory_total_bytes) = host::memory_bytes()?;
+        let cpu = match *kept {
+            Some((_, (busy, all), _)) if ticks.1 > all => (ticks.0 - busy) / (ticks.1 - all),
+            _ => 0.0,
+        };
+        let disk_free_bytes = self.core.free_bytes();
+        let load = HostLoad { cpu: cpu.clamp(0.0, 1.0), memory_used_bytes, memory_total_bytes, disk_free_bytes };
+        *kept = Some((Instant::now(), ticks, load));
+        Some(load)
+    }
+
+    fn series_stats(&self, limit: usize) -> SeriesStats {
+        let stats = self.core.store.stats();
+        let tallies = |counts: Vec<(String, u64)>| {
+            counts.into_iter().take(limit).map(|(name, value)| Tally { name, value }).collect::<Vec<_>>()
+        };
+        let values_by_label = self.core.store.values_per_label();
+        SeriesStats {
+            series: stats.series,
+            label_pairs: values_by_label.iter().map(|(_, n)| n).sum(),
+            by_metric: tallies(self.core.store.cardinality(series::METRIC_NAME)),
+            values_by_label: tallies(values_by_label),
+            ..SeriesStats::default()
+        }
+    }
+
+    fn retention(&self) -> String {
+        "unlimited".into()
+    }
+
+    fn flags(&self) -> Vec<(String, String)> {
+        let tree = serde_json::to_value(&self.core.settings).unwrap_or_default();
+        let mut flags = Vec::new();
+        flatten("", &tree, &mut flags);
+        flags
+    }
+}
+
+fn flatten(path: &str, value: &serde_json::Value, flags: &mut Vec<(String, String)>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                flatten(&path, value, flags);
+            }
+        }
+        serde_json::Value::String(_) if path.ends_with("secret") => flags.push((path.into(), "***".into())),
+        serde_json::Value::String(text) => flags.push((path.into(), text.clone())),
+        // Lists may hold secrets of receivers; their length says enough.
+        serde_json::Value::Array(items) => flags.push((path.into(), format!("{} items", items.len()))),
+        other => flags.push((path.into(), other.to_string())),
+    }
+}

@@ -1,0 +1,125 @@
+//! Our own metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use server::{MetricFamily, MetricKind, MetricSample, Telemetry};
+
+use super::Core;
+use super::tee::Tee;
+
+/// The engine's own metrics.
+pub(crate) struct OwnMetrics {
+    core: Arc<Core>,
+    tee: Arc<Tee>,
+}
+
+impl OwnMetrics {
+    pub(crate) fn new(core: Arc<Core>, tee: Arc<Tee>) -> Self {
+        Self { core, tee }
+    }
+}
+
+impl Telemetry for OwnMetrics {
+    fn gather(&self) -> Vec<MetricFamily> {
+        let mut families = self.store();
+        families.extend(self.work());
+        families.extend(process());
+        families.extend(advice(&self.core));
+        families
+    }
+}
+
+impl OwnMetrics {
+    fn store(&self) -> Vec<MetricFamily> {
+        let stats = self.core.store.stats();
+        let log = &stats.log;
+        vec![
+            counter("foretide_ingest_samples_total", "Samples acknowledged.", stats.appended_samples),
+            counter("foretide_ingest_rejected_samples_total", "Samples refused by limits.", stats.rejected_samples),
+            counter("foretide_ingest_failed_batches_total", "Batches that failed as a whole.", stats.failed_batches),
+            gauge("foretide_store_series", "Known series.", stats.series as f64),
+            gauge("foretide_store_memtable_bytes", "Memory of samples not yet in files.", stats.memtable_bytes as f64),
+            gauge("foretide_store_memtable_samples", "Samples not yet in files.", stats.memtable_samples as f64),
+            gauge("foretide_store_files", "Chunk files.", stats.files as f64),
+            gauge("foretide_store_file_bytes", "Bytes of chunk files.", stats.file_bytes as f64),
+            gauge("foretide_store_file_samples", "Samples in chunk files.", stats.file_samples as f64),
+            counter("foretide_store_flushes_total", "Flushes.", stats.flushes),
+            counter("foretide_store_flushed_samples_total", "Samples moved to files.", stats.flushed_samples),
+            seconds("foretide_store_flush_seconds_total", "Time spent flushing.", stats.flush_seconds),
+            counter("foretide_store_compactions_total", "Days compacted.", stats.compactions),
+            counter("foretide_store_failures_total", "Flushes and compactions that failed.", stats.failures),
+            gauge("foretide_wal_bytes", "Write-ahead log on disk.", stats.log_bytes as f64),
+            counter("foretide_wal_commits_total", "Group commits.", log.commits),
+            counter("foretide_wal_syncs_total", "fdatasync calls.", log.syncs),
+            counter("foretide_wal_failures_total", "Writes and syncs that failed.", log.failures),
+            counter("foretide_wal_refused_total", "Batches refused because the queue was full or the log read-only.", log.refused),
+            gauge("foretide_wal_queued_bytes", "Bytes waiting for the log.", log.queued_bytes as f64),
+        ]
+    }
+
+    fn work(&self) -> Vec<MetricFamily> {
+        let tallies = &self.core.tallies;
+        let load = |tally: &std::sync::atomic::AtomicU64| tally.load(Ordering::Relaxed);
+        vec![
+            gauge("foretide_stream_lag_batches", "Batches that wait for the standing queries.", self.tee.lag() as f64),
+            counter("foretide_stream_overflows_total", "Batches read back because the queue was full.", self.tee.overflows()),
+            counter("foretide_stream_late_samples_total", "Samples later than the allowed lateness.", load(&tallies.stream_late)),
+            gauge("foretide_stream_groups", "Groups of all standing queries.", load(&tallies.stream_groups) as f64),
+            gauge("foretide_stream_state_bytes", "State of all standing queries.", load(&tallies.stream_bytes) as f64),
+            counter("foretide_stream_events_total", "Events found.", load(&tallies.events)),
+            counter("foretide_job_runs_total", "Runs of jobs.", load(&tallies.job_runs)),
+            counter("foretide_job_failures_total", "Runs of jobs that failed.", load(&tallies.job_failures)),
+            counter("foretide_decisions_total", "Scaling decisions.", load(&tallies.decisions)),
+            counter("foretide_deliveries_total", "Messages delivered.", load(&tallies.delivered)),
+            counter("foretide_delivery_failures_total", "Attempts to deliver that failed.", load(&tallies.delivery_failures)),
+            gauge("foretide_uptime_seconds", "Since the start.", self.core.started.elapsed().as_secs_f64()),
+        ]
+    }
+}
+
+/// Open advice as metrics, so that it can be graphed and alerted on.
+fn advice(core: &Core) -> Vec<MetricFamily> {
+    let Ok(advice) = super::advise::recommendations(core) else { return Vec::new() };
+    let open: Vec<_> = advice.into_iter().filter(|a| a.status == scale::Status::Open && a.changes()).collect();
+    let mut families: Vec<MetricFamily> = Vec::new();
+    for line in scale::to_metrics(&open) {
+        let labels = line.labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let sample = MetricSample { suffix: "", labels, value: line.value };
+        match families.iter_mut().find(|family| family.name == line.name) {
+            Some(family) => family.samples.push(sample),
+            None => families.push(MetricFamily {
+                name: line.name.into(),
+                help: "Open recommendations.".into(),
+                kind: MetricKind::Gauge,
+                samples: vec![sample],
+            }),
+        }
+    }
+    families
+}
+
+fn process() -> Vec<MetricFamily> {
+    let Ok(statm) = std::fs::read_to_string("/proc/self/statm") else { return Vec::new() };
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return Vec::new() };
+    let pages = statm.split_whitespace().nth(1).and_then(|word| word.parse::<f64>().ok()).unwrap_or(0.0);
+    // Fields 14 and 15 of stat, counted after the command's closing parenthesis, in hundredths of a second.
+    let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: f64 = after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<f64>().ok()).sum();
+    vec![
+        gauge("process_resident_memory_bytes", "Resident memory.", pages * 4096.0),
+        seconds("process_cpu_seconds_total", "CPU time used.", ticks / 100.0),
+    ]
+}
+
+fn counter(name: &str, help: &str, value: u64) -> MetricFamily {
+    MetricFamily::single(name, help, MetricKind::Counter, value as f64)
+}
+
+fn seconds(name: &str, help: &str, value: f64) -> MetricFamily {
+    MetricFamily::single(name, help, MetricKind::Counter, value)
+}
+
+fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
+    MetricFamily::single(name, help, MetricKind::Gauge, value)
+}

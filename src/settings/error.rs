@@ -1,0 +1,79 @@
+//! Faults of a configuration, with file, line and the nearest valid key.
+
+use std::path::PathBuf;
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("configuration {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The YAML does not fit.
+    #[error("{file}:{line}:{column}: {why}{hint}")]
+    Invalid {
+        /// The file.
+        file: String,
+        /// Line, from 1 (0: not known).
+        line: u64,
+        /// Column, from 1.
+        column: u64,
+        /// What is wrong.
+        why: String,
+        /// The nearest valid key, with a leading `; `.
+        hint: String,
+    },
+    /// Keys contradict each other.
+    #[error("{file}: {key}: {why}")]
+    Rule {
+        /// The file.
+        file: String,
+        /// Which key.
+        key: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A variable of the environment does not fit.
+    #[error("environment {variable}: {why}")]
+    Environment {
+        /// Its name.
+        variable: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The settings cannot be written as YAML.
+    #[error("write the configuration as YAML: {0}")]
+    Write(String),
+}
+
+impl SettingsError {
+    pub(super) fn invalid(file: &str, err: &serde_saphyr::Error) -> Self {
+        let err = err.without_snippet();
+        let (line, column) = err.location().map_or((0, 0), |at| (at.line() as u64, at.column() as u64));
+        let text = err.to_string();
+        let why = strip_place(&text).to_owned();
+        let hint = nearest(&why).map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();
+        Self::Invalid { file: file.to_owned(), line, column, why, hint }
+    }
+}
+
+/// The parser repeats the place in its sentence; it is shown in front already.
+fn strip_place(text: &str) -> &str {
+    let text = text.lines().next().unwrap_or(text);
+    match text.rfind(" at line ") {
+        Some(end) => &text[..end],
+        None => text,
+    }
+}
+
+/// Of ``unknown field `lisen`, expected one of `listen`, `data` `` the listed name nearest to the unknown one.
+pub(super) fn nearest(why: &str) -> Option<String> {
+    let mut quoted = why.split('`').skip(1).step_by(2);
+    let unknown = quoted.next().filter(|_| why.contains("unknown field") || why.contains("unknown variant"))?;
+    let near = quoted.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min()?;
+    (near.0 <= 3.max(unknown.len() / 3)).then(|| near.1.to_owned())
+}
