@@ -40,6 +40,15 @@ pub(crate) struct ForecastRecord {
     pub(crate) earlier: Option<(i64, Vec<f64>)>,
 }
 
+/// A combination is called by the number of its members and the best of them; the members stand under `candidates`.
+fn short_model(name: &str, candidates: &[forecast::CandidateScore]) -> String {
+    let members = candidates.iter().filter(|candidate| candidate.weight > 0.0).count();
+    match candidates.first() {
+        Some(best) if name.starts_with("mean(") && members > 1 => format!("mean of {members}, best {}", best.model),
+        _ => name.to_owned(),
+    }
+}
+
 /// Accuracy against what really came.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tracked {
@@ -61,7 +70,7 @@ impl ForecastRecord {
             unit: job.unit.clone(),
             labels: labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             query: job.promql.clone().or_else(|| job.sql.clone()).unwrap_or_default(),
-            model: found.model,
+            model: short_model(&found.model, &backtest.candidates),
             origin_ms: origin.0,
             step_ms: job.step.0.0,
             mean: found.mean,

@@ -39,6 +39,35 @@ pub(crate) struct Runner {
     limits: StreamLimits,
 }
 
+/// How far event time has come. While the past is being loaded it lies behind the clock, and windows must not be closed
+/// by the clock then: everything still to come would be late.
+#[derive(Default)]
+struct Pace {
+    newest: Option<(Timestamp, Instant)>,
+}
+
+impl Pace {
+    fn saw(&mut self, batch: &Batch, now: Timestamp) {
+        let newest = batch.iter().filter_map(|series| series.timestamps.iter().max().copied()).max();
+        if let Some(newest) = newest {
+            self.reached(Timestamp(newest), now);
+        }
+    }
+
+    fn reached(&mut self, at: Timestamp, now: Timestamp) {
+        let at = at.min(now);
+        if self.newest.is_none_or(|(known, _)| known <= at) {
+            self.newest = Some((at, Instant::now()));
+        }
+    }
+
+    /// Event time now: the newest sample seen, plus what has passed since.
+    fn now(&self, now: Timestamp) -> Option<Timestamp> {
+        let (newest, seen) = self.newest?;
+        Some((newest + Millis(seen.elapsed().as_millis() as i64)).min(now))
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
     /// Data up to here was taken, ms.
@@ -66,9 +95,9 @@ impl Runner {
             let now = self.core.clock.now();
             self.catch_up(&mut streams, TimeRange::new(from.max(now - CATCH_UP_MAX), now + Millis(1)));
         }
-        let mut kept = Instant::now();
+        let (mut kept, mut pace) = (Instant::now(), Pace::default());
         while !stop.wait(Duration::ZERO) {
-            self.turn(&mut streams, feed);
+            self.turn(&mut streams, feed, &mut pace);
             if kept.elapsed() >= CHECKPOINT_EVERY {
                 self.keep(&streams);
                 kept = Instant::now();
@@ -77,21 +106,26 @@ impl Runner {
         self.keep(&streams);
     }
 
-    fn turn(&self, streams: &mut Streams, feed: &Feed) {
+    fn turn(&self, streams: &mut Streams, feed: &Feed, pace: &mut Pace) {
         let mut out = Vec::new();
         match feed.next(TICK) {
             Some(batch) => {
-                streams.push(self.core.clock.now(), &batch, &mut out);
+                let now = self.core.clock.now();
+                pace.saw(&batch, now);
+                streams.push(now, &batch, &mut out);
                 self.emit(out);
                 feed.done();
             }
             None => {
                 if let Some(missed) = feed.missed() {
                     self.catch_up(streams, missed);
+                    pace.reached(missed.end, self.core.clock.now());
                     feed.caught_up(missed);
                 }
-                streams.tick(self.core.clock.now(), &mut out);
-                self.emit(out);
+                if let Some(at) = pace.now(self.core.clock.now()) {
+                    streams.tick(at, &mut out);
+                    self.emit(out);
+                }
             }
         }
         let stats = streams.stats();

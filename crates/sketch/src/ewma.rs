@@ -10,6 +10,7 @@ use crate::wire::{Reader, put_f64};
 
 const TAG: u8 = b'E';
 const VERSION: u8 = 1;
+const VALUE_MAX: f64 = 1e150;
 
 /// A decayed mean and variance. Times and half-life share any one unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,9 +29,10 @@ impl Ewma {
         Self { half_life, at: f64::NEG_INFINITY, weight: 0.0, mean: 0.0, sum_squares: 0.0 }
     }
 
-    /// Adds a sample of time `at`; earlier times than the newest count as the newest. Values that are not finite are left out.
+    /// Adds a sample of time `at`; earlier times than the newest count as the newest. Values that are not finite, or so large
+    /// that their squares are not (1e150), are left out.
     pub fn push(&mut self, at: f64, value: f64) {
-        if !value.is_finite() || !at.is_finite() {
+        if !value.is_finite() || value.abs() > VALUE_MAX || !at.is_finite() {
             return;
         }
         let elapsed = (at - self.at).max(0.0);

@@ -10,6 +10,7 @@ use crate::wire::{Reader, put_f32};
 
 const TAG: u8 = b'V';
 const VERSION: u8 = 1;
+const VALUE_MAX: f64 = 1e30;
 /// Residuals beyond this many scales are cut off.
 const CLIP: f64 = 3.0;
 /// Mean absolute deviation to standard deviation under a normal law clipped at [`CLIP`].
@@ -24,9 +25,10 @@ pub struct RobustLevel {
 }
 
 impl RobustLevel {
-    /// Adds a value; after a start the newest value weighs `rate` (0 to 1). What is not finite is left out.
+    /// Adds a value; after a start the newest value weighs `rate` (0 to 1). What is not finite, or beyond 1e30
+    /// (single floats end soon after), is left out.
     pub fn push(&mut self, value: f64, rate: f64) {
-        if !value.is_finite() {
+        if !value.is_finite() || value.abs() > VALUE_MAX {
             return;
         }
         self.seen = (self.seen + 1.0).min(1e6);

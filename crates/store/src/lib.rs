@@ -19,6 +19,7 @@ mod folder;
 mod index;
 mod memtable;
 mod merge;
+mod metadata_file;
 mod options;
 mod payload;
 mod recover;

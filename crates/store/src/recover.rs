@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lake::{FileEntry, SeriesRow, Table};
 use roaring::RoaringBitmap;
-use series::{Labels, LabelsRef, Metadata, MetricType};
+use series::{Labels, LabelsRef};
 use wal::Record;
 
 use crate::error::StoreError;
@@ -18,7 +18,6 @@ pub(crate) struct Dictionary {
     pub(crate) index: SeriesIndex,
     /// Numbers of the series that the series table describes.
     pub(crate) described: RoaringBitmap,
-    pub(crate) metadata: Vec<Metadata>,
 }
 
 /// Reads the whole series table.
@@ -26,8 +25,7 @@ pub(crate) fn read_dictionary(
     disk: &Arc<dyn object_store::ObjectStore>,
     table: &Table,
 ) -> Result<Dictionary, StoreError> {
-    let mut dictionary =
-        Dictionary { index: SeriesIndex::default(), described: RoaringBitmap::new(), metadata: Vec::new() };
+    let mut dictionary = Dictionary { index: SeriesIndex::default(), described: RoaringBitmap::new() };
     let snapshot = table.snapshot();
     let mut entries: Vec<&FileEntry> = snapshot.files.values().collect();
     entries.sort_by_key(|entry| entry.lsn_hi);
@@ -44,14 +42,6 @@ fn add_row(dictionary: &mut Dictionary, entry: &FileEntry, row: SeriesRow) -> Re
         .map_err(|err| lake::LakeError::Damaged { file: entry.path.clone(), why: err.to_string() })?;
     let number = dictionary.index.find_or_add(labels.id(), labels.as_ref());
     dictionary.described.insert(number);
-    if !(row.help.is_empty() && row.unit.is_empty() && row.kind == "unknown") {
-        let metric = labels.metric().to_owned();
-        let new = dictionary.metadata.last().is_none_or(|last| last.metric != metric);
-        if new {
-            let kind = MetricType::from_word(&row.kind);
-            dictionary.metadata.push(Metadata { metric, kind, help: row.help, unit: row.unit });
-        }
-    }
     Ok(())
 }
 

@@ -10,12 +10,13 @@ use lake::{Table, TableKind};
 use object_store::ObjectStore;
 use roaring::RoaringBitmap;
 use series::{Append, Clock, Select, Timestamp};
-use wal::{Log, LogOptions, ReplayReport};
+use wal::{Log, LogOptions, ReplayReport, Storage};
 
 use crate::compact;
 use crate::error::StoreError;
 use crate::flush::{self, APP_ID};
 use crate::folder::DataFolder;
+use crate::metadata_file;
 use crate::options::StoreOptions;
 use crate::payload::LogBatch;
 use crate::recover::{self, Replayer};
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn ObjectStore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn FileIds>,
+    storage: Arc<dyn Storage>,
     /// Series that the series table describes.
     pub(crate) described: Mutex<RoaringBitmap>,
     log: Arc<Log<LogBatch>>,
@@ -112,7 +114,10 @@ impl Store {
         let files = recover::open_files(&disk, &chunks, &dictionary.index)?;
         let flushed = chunks.snapshot().txns.get(APP_ID).map_or(0, |&version| flush::flushed_lsn(version));
         let tables = Arc::new(Tables::new(chunks, series_table, dictionary.index, files));
-        tables.add_metadata(&dictionary.metadata);
+        let storage = folder.storage();
+        let kept = metadata_file::read(&*storage);
+        tables.add_metadata(&kept.map_err(|source| StoreError::Folder { path: folder.root().to_owned(), source })?);
+        tables.take_metadata_is_new();
 
         let mut replayer = Replayer::new(&tables, flushed);
         let (log, log_report) = open_log(folder, &options, flushed, &tables, &mut replayer)?;
@@ -125,35 +130,36 @@ impl Store {
             orphans: 0,
         };
         report.orphans = remove_orphans(&tables, clock.now());
-        Ok((Self::start(tables, disk, log, options, clock, ids, dictionary.described), report))
-    }
-
-    fn start(
-        tables: Arc<Tables>,
-        disk: Arc<dyn ObjectStore>,
-        log: Arc<Log<LogBatch>>,
-        options: StoreOptions,
-        clock: Arc<dyn Clock>,
-        ids: Arc<dyn FileIds>,
-        described: RoaringBitmap,
-    ) -> Self {
-        let writes = Arc::new(WriteCounts::default());
-        let shared = Arc::new(Shared {
-            tables: Arc::clone(&tables),
+        let described = Mutex::new(dictionary.described);
+        let shared = Shared {
+            tables,
             disk,
-            clock: Arc::clone(&clock),
+            clock,
             ids,
-            described: Mutex::new(described),
-            log: Arc::clone(&log),
-            options: options.clone(),
+            storage,
+            described,
+            log,
+            options,
             counters: Counters::default(),
-            writes: Arc::clone(&writes),
+            writes: Arc::default(),
             maintenance: Mutex::new(()),
             dirty_since: Mutex::new(None),
             stop: (Mutex::new(false), Condvar::new()),
             stopped: AtomicBool::new(false),
-        });
-        let writer = Writer { log, tables, options, clock, counts: writes, origin: Origin::Sender };
+        };
+        Ok((Self::start(shared), report))
+    }
+
+    fn start(shared: Shared) -> Self {
+        let writer = Writer {
+            log: Arc::clone(&shared.log),
+            tables: Arc::clone(&shared.tables),
+            options: shared.options.clone(),
+            clock: Arc::clone(&shared.clock),
+            counts: Arc::clone(&shared.writes),
+            origin: Origin::Sender,
+        };
+        let shared = Arc::new(shared);
         let background = Arc::clone(&shared);
         let worker = std::thread::Builder::new().name("store".into()).spawn(move || background.work()).ok();
         Self { shared, writer, worker }
@@ -244,9 +250,19 @@ impl Shared {
             flush::flush_table(self, &table)?;
             samples += table.samples();
         }
+        self.keep_metadata()?;
         let flushed = self.tables.chunks.snapshot().txns.get(APP_ID).map_or(0, |&v| flush::flushed_lsn(v));
         self.log.truncate_below(flushed)?;
         Ok(samples)
+    }
+
+    /// Must be durable before the log that holds new metadata is cut.
+    fn keep_metadata(&self) -> Result<(), StoreError> {
+        if !self.tables.take_metadata_is_new() {
+            return Ok(());
+        }
+        let fault = |source| StoreError::Folder { path: "metadata.json".into(), source };
+        metadata_file::write(&*self.storage, &self.tables.metadata(None)).map_err(fault)
     }
 
     /// Freezes the active memtable between two commits of the log.

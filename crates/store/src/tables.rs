@@ -1,6 +1,7 @@
 //! The shared heart of a store: index, layers, metadata and the two Delta tables.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use lake::Table;
@@ -22,6 +23,8 @@ pub(crate) struct Tables {
     pub(crate) state: State,
     index: RwLock<SeriesIndex>,
     metadata: RwLock<BTreeMap<String, Metadata>>,
+    /// Whether metadata changed since it was last written to disk.
+    metadata_is_new: AtomicBool,
 }
 
 impl Tables {
@@ -32,6 +35,7 @@ impl Tables {
             state: State::new(files),
             index: RwLock::new(index),
             metadata: RwLock::default(),
+            metadata_is_new: AtomicBool::new(false),
         }
     }
 
@@ -63,10 +67,17 @@ impl Tables {
         }
         let mut known = self.metadata.write().unwrap_or_else(PoisonError::into_inner);
         for metadata in new {
-            if known.len() < METADATA_MAX || known.contains_key(&metadata.metric) {
+            let room = known.len() < METADATA_MAX || known.contains_key(&metadata.metric);
+            if room && known.get(&metadata.metric) != Some(metadata) {
                 known.insert(metadata.metric.clone(), metadata.clone());
+                self.metadata_is_new.store(true, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Whether metadata changed since the last call.
+    pub(crate) fn take_metadata_is_new(&self) -> bool {
+        self.metadata_is_new.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn metadata_of(&self, metric: &str) -> Option<Metadata> {

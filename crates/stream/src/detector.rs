@@ -54,6 +54,8 @@ const HABIT_DAMPING: f64 = 0.9;
 const HABIT_EXCESS: f64 = 1.1;
 /// So many values in a row beyond three deviations on one side are the new normal.
 const REBASE_VALUES: f32 = 40.0;
+/// Larger values are not judged: parts of the state are single floats.
+const VALUE_MAX: f64 = 1e29;
 /// More missing steps than this are a gap.
 const GAP_STEPS: i64 = 10;
 
@@ -123,9 +125,10 @@ impl Detector {
         Self { rule }
     }
 
-    /// Judges a value and learns from it. Values that are not finite, and times not after the last one, are judged ordinary
-    /// and not learned.
+    /// Judges a value and learns from it. Values that are not finite or beyond 1e29, and times not after the last one, are
+    /// judged ordinary and not learned.
     pub fn push(&mut self, at: Timestamp, value: f64) -> Assessment {
+        let value = if value.abs() > VALUE_MAX { f64::NAN } else { value };
         match &mut self.rule {
             Rule::Calibrated(rule) => rule.push(at.0, value),
             Rule::Sigma(rule) => rule.push(at, value),

@@ -1,6 +1,6 @@
 //! Runway: when disks, or whatever else the configuration names, are full.
 
-use scale::{Reading, Recommendation, ResourceHistory, RunwayError, RunwayPolicy};
+use scale::{Reading, Recommendation, ResourceHistory, Runway, RunwayError, RunwayPolicy};
 use series::{Labels, Millis, Step, Timestamp};
 
 use crate::engine::{Core, EngineError};
@@ -8,6 +8,8 @@ use crate::settings::CapacityResource;
 
 /// Distance of samples of the past.
 const STEP: Step = Step::from_secs(3600);
+/// Runways beyond this are no advice yet.
+const IN_SIGHT_DAYS: f64 = 365.0;
 /// How long advice holds.
 const VALID_FOR: Millis = Millis::from_days(1);
 
@@ -27,13 +29,21 @@ pub(super) fn evaluate(core: &Core, now: Timestamp) -> Result<Vec<Recommendation
                 ..RunwayPolicy::default()
             };
             match scale::runway(now, &history, &policy, &core.settings.cost) {
-                Ok(runway) => found.push(Recommendation::from_runway(&runway, &core.settings.cost, VALID_FOR)),
+                Ok(runway) if in_sight(&runway) => {
+                    found.push(Recommendation::from_runway(&runway, &core.settings.cost, VALID_FOR));
+                }
+                Ok(_) => {} // Nothing to do within a year, and a longer look ahead is no advice.
                 Err(RunwayError::TooShort { .. }) => {} // Young resources are looked at again at every turn.
                 Err(err) => tracing::warn!(resource = %history.resource, %err, "runway not computed"),
             }
         }
     }
     Ok(found)
+}
+
+/// Whether the threshold is likely to be met within a year.
+fn in_sight(runway: &Runway) -> bool {
+    runway.days_p50.is_some_and(|days| days <= IN_SIGHT_DAYS)
 }
 
 /// Every real file system that node_exporter reports.

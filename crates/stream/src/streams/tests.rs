@@ -261,6 +261,22 @@ fn a_changed_definition_begins_empty_and_says_so() {
 }
 
 #[test]
+fn values_of_any_size_leave_a_checkpoint_that_can_be_read() {
+    let mut one = streams(&every_operator());
+    let sizes = [1e308, -1e308, 1e-320, 0.0, 1e29, -1e29, f64::MAX, 1e150, f64::INFINITY, -0.0, 1e38];
+    for i in 0..600_i64 {
+        let at = i * 20_000;
+        let value = sizes[(sketch::wire::mix(i as u64) % 11) as usize];
+        one.push(FAR, &batch(&[(labels(0, 0, None), at, value)]), &mut Vec::new());
+        if i % 20 == 0 {
+            let bytes = one.checkpoint();
+            let other = Streams::restore(every_operator(), StreamLimits::default(), &bytes).expect("own bytes");
+            assert_eq!(other.checkpoint(), bytes);
+        }
+    }
+}
+
+#[test]
 fn a_filling_disk_has_days_left_and_an_event() {
     let mut disk = spec(ValueKind::Gauge);
     disk.operators = vec![Operator::Trend { limit: Some(0.0), within: None }];

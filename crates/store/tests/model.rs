@@ -1,0 +1,223 @@
+//! The store against a naive model: whatever is appended, flushed, compacted and reopened in whatever order, reads give
+//! what a map of maps gives.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use proptest::prelude::*;
+use series::{
+    Batch, Columns, Labels, ManualClock, Matcher, Metadata, MetricType, RejectionReason, STALE_NAN,
+    SelectRequest, TimeRange, Timestamp,
+};
+use store::{DataFolder, FileIds, Store, StoreOptions};
+
+const NOW: i64 = 1_795_000_000_000;
+
+struct Counter(AtomicU64);
+
+impl FileIds for Counter {
+    fn next(&self) -> u128 {
+        u128::from(self.0.fetch_add(1, Ordering::SeqCst))
+    }
+}
+
+/// A store in a folder that outlives it.
+struct Bench {
+    root: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+    ids: Arc<Counter>,
+    open: Option<(Store, DataFolder)>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let root = tempfile::tempdir().expect("a folder");
+        let (clock, ids) = (Arc::new(ManualClock::new(Timestamp(NOW))), Arc::new(Counter(AtomicU64::new(1))));
+        let mut bench = Self { root, clock, ids, open: None };
+        bench.reopen(StoreOptions::default());
+        bench
+    }
+
+    fn reopen(&mut self, options: StoreOptions) {
+        self.open = None;
+        let folder = DataFolder::open(self.root.path()).expect("the folder opens");
+        let (clock, ids) = (Arc::clone(&self.clock) as Arc<dyn series::Clock>, Arc::clone(&self.ids));
+        let (store, report) = Store::open(&folder, options, clock, ids).expect("the store opens");
+        assert_eq!((report.log.missing, report.unreadable_records), (0, 0));
+        self.open = Some((store, folder));
+    }
+
+    fn store(&self) -> &Store {
+        &self.open.as_ref().expect("open").0
+    }
+
+    fn append(&self, batch: Batch) -> series::Appended {
+        self.store().appender().append_wait(batch).expect("acknowledged")
+    }
+
+    fn read_all(&self) -> BTreeMap<Labels, Vec<(i64, u64)>> {
+        let select = self.store().selector();
+        let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0 };
+        let set = select.select(&request).expect("selects");
+        let mut found = BTreeMap::new();
+        for i in 0..set.len() {
+            let mut columns = Columns::default();
+            set.read(i, TimeRange::ALL, &mut columns).expect("reads");
+            let bits = columns.iter().map(|(at, value)| (at.0, value.to_bits())).collect();
+            found.insert(set.labels(i).clone(), bits);
+        }
+        found
+    }
+}
+
+fn labels(i: u8) -> Labels {
+    Labels::from_pairs([("__name__", format!("m{}", i % 3)), ("host", format!("h{i}"))]).expect("valid")
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(Vec<(u8, i64, u64)>),
+    Flush { merge: bool },
+    Reopen,
+}
+
+fn value() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        any::<u64>(),
+        (0_u32..1000).prop_map(|n| f64::from(n).to_bits()),
+        Just(STALE_NAN.to_bits()),
+        Just((-0.0_f64).to_bits()),
+        Just(f64::INFINITY.to_bits()),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    // Times span two days, so that files of several days and late samples occur.
+    let sample = (0_u8..5, -20_i64..20, value()).prop_map(|(series, slot, bits)| (series, NOW + slot * 3_600_000 / 2, bits));
+    let step = prop_oneof![
+        4 => proptest::collection::vec(sample, 1..30).prop_map(Step::Append),
+        1 => any::<bool>().prop_map(|merge| Step::Flush { merge }),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..14)
+}
+
+fn wide_open() -> StoreOptions {
+    let forever = series::Millis::from_days(100);
+    StoreOptions { ooo_window: forever, ahead_max: forever, ..StoreOptions::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_reads_like_a_map(steps in steps()) {
+        let mut bench = Bench::new();
+        bench.reopen(wide_open());
+        let mut model: BTreeMap<Labels, BTreeMap<i64, u64>> = BTreeMap::new();
+        for step in steps {
+            match step {
+                Step::Append(samples) => {
+                    let mut batch = Batch::default();
+                    for (series, at, bits) in samples {
+                        batch.begin_labels(&labels(series)).expect("small");
+                        batch.push(Timestamp(at), f64::from_bits(bits));
+                        model.entry(labels(series)).or_default().insert(at, bits);
+                    }
+                    prop_assert!(bench.append(batch).rejected.is_empty());
+                }
+                Step::Flush { merge } => drop(bench.store().flush(merge).expect("flushes")),
+                Step::Reopen => bench.reopen(wide_open()),
+            }
+            let expected: BTreeMap<_, Vec<_>> =
+                model.iter().map(|(labels, run)| (labels.clone(), run.iter().map(|(k, v)| (*k, *v)).collect())).collect();
+            prop_assert_eq!(bench.read_all(), expected);
+        }
+    }
+}
+
+#[test]
+fn limits_reject_the_sample_and_keep_the_rest() {
+    let mut bench = Bench::new();
+    bench.reopen(StoreOptions { series_max: 2, ..StoreOptions::default() });
+    let mut batch = Batch::default();
+    for (series, at) in [(0, NOW), (1, NOW), (2, NOW), (0, NOW + 3_600_000), (0, NOW - 1)] {
+        batch.begin_labels(&labels(series)).expect("small");
+        batch.push(Timestamp(at), 1.0);
+    }
+    let answer = bench.append(batch);
+    assert_eq!(answer.samples, 3);
+    let reasons: Vec<_> = answer.rejected.iter().map(|r| (r.reason.as_str(), r.samples)).collect();
+    assert_eq!(reasons, [("series_limit", 1), ("too_new", 1)]);
+    assert!(answer.rejected[0].example.starts_with("m2{"), "{}", answer.rejected[0].example);
+
+    let mut late = Batch::default();
+    late.begin_labels(&labels(0)).expect("small");
+    late.push(Timestamp(NOW - 25 * 3_600_000), 1.0);
+    let answer = bench.append(late);
+    assert!(matches!(answer.rejected[0].reason, RejectionReason::TooOld { .. }));
+}
+
+#[test]
+fn compaction_leaves_one_file_a_day_and_deletes_its_inputs() {
+    let bench = Bench::new();
+    for round in 0..3 {
+        let mut batch = Batch::default();
+        batch.begin_labels(&labels(0)).expect("small");
+        batch.push(Timestamp(NOW + round), 1.0);
+        bench.append(batch);
+        bench.store().flush(false).expect("flushes");
+    }
+    assert_eq!(bench.store().stats().files, 3);
+    let report = bench.store().flush(true).expect("merges");
+    assert_eq!((report.days_merged, report.files), (1, 1));
+    let folder = bench.root.path().join("default/chunks");
+    let days: Vec<_> = std::fs::read_dir(folder).expect("a folder").flatten().map(|e| e.path()).collect();
+    let files = days.iter().filter(|d| !d.ends_with("_delta_log")).flat_map(|d| std::fs::read_dir(d).expect("a day"));
+    assert_eq!(files.count(), 1);
+}
+
+#[test]
+fn queries_name_labels_values_and_metadata_after_a_restart() {
+    let mut bench = Bench::new();
+    let mut batch = Batch::default();
+    batch.begin_labels(&labels(1)).expect("small");
+    batch.push(Timestamp(NOW), 1.0);
+    let metadata =
+        Metadata { metric: "m1".into(), kind: MetricType::Counter, help: "requests".into(), unit: String::new() };
+    batch.push_metadata(metadata.clone());
+    bench.append(batch);
+    for flush in [false, true] {
+        if flush {
+            bench.store().flush(false).expect("flushes");
+        }
+        bench.reopen(StoreOptions::default());
+        let select = bench.store().selector();
+        assert_eq!(select.label_names(&[], TimeRange::ALL, 0).expect("names"), ["__name__", "host"]);
+        assert_eq!(select.label_values("host", &[], TimeRange::ALL, 0).expect("values"), ["h1"]);
+        let other = vec![Matcher::equal("host", "none")];
+        assert!(select.series(&[other], TimeRange::ALL, 0).expect("series").is_empty());
+        assert_eq!(select.metadata(Some("m1")), std::slice::from_ref(&metadata));
+    }
+}
+
+#[test]
+fn a_snapshot_does_not_see_what_comes_later() {
+    let bench = Bench::new();
+    let write = |at: i64| {
+        let mut batch = Batch::default();
+        batch.begin_labels(&labels(0)).expect("small");
+        batch.push(Timestamp(at), at as f64);
+        bench.append(batch);
+    };
+    write(NOW);
+    let select = bench.store().selector();
+    let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0 };
+    let before = select.select(&request).expect("selects");
+    write(NOW + 1);
+    bench.store().flush(true).expect("merges");
+    let mut columns = Columns::default();
+    before.read(0, TimeRange::ALL, &mut columns).expect("reads");
+    assert_eq!(columns.timestamps, [NOW]);
+}
