@@ -19,7 +19,7 @@ pub(crate) struct ForecastRecord {
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) query: String,
     pub(crate) model: String,
-    /// First instant that was forecast, ms: the end of the last cell that was known.
+    /// The last instant that was known, ms; the first value is for one step later.
     pub(crate) origin_ms: i64,
     pub(crate) step_ms: i64,
     pub(crate) mean: Vec<f64>,
@@ -93,7 +93,7 @@ impl ForecastRecord {
 
     /// Time of value `i`.
     pub(crate) fn time(&self, i: usize) -> Timestamp {
-        Timestamp(self.origin_ms + i as i64 * self.step_ms)
+        Timestamp(self.origin_ms + (i as i64 + 1) * self.step_ms)
     }
 
     /// The path of a quantile, if it was forecast.
@@ -111,7 +111,7 @@ impl ForecastRecord {
         self.coverage.iter().copied().max_by(|a, b| a.0.total_cmp(&b.0))
     }
 
-    /// As the planner reads it: its values stand for the interval after each time, ours for the cell that begins there.
+    /// As the planner reads it: value `i` stands for the step that ends at [`ForecastRecord::time`].
     pub(crate) fn demand(&self) -> DemandForecast {
         DemandForecast {
             origin: Timestamp(self.origin_ms),

@@ -100,8 +100,8 @@ impl Insight for Insights {
         let record = logged(found).into_iter().next()?;
         let timed = |values: &[f64]| values.iter().enumerate().map(|(i, v)| (record.time(i), *v)).collect::<Vec<_>>();
         let earlier = record.earlier.as_ref().map(|(origin, values)| {
-            let at = |i: usize| Timestamp(origin + i as i64 * record.step_ms);
-            values.iter().enumerate().map(|(i, v)| (at(i), *v)).filter(|(at, _)| at.0 < record.origin_ms).collect()
+            let at = |i: usize| Timestamp(origin + (i as i64 + 1) * record.step_ms);
+            values.iter().enumerate().map(|(i, v)| (at(i), *v)).filter(|(at, _)| at.0 <= record.origin_ms).collect()
         });
         let past = self.past(&record);
         Some(ForecastChart {

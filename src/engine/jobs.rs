@@ -12,7 +12,7 @@ use control::schedule::Schedule;
 use forecast::{Bounds, ModelChoice, Request, Seasons};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use series::{Batch, Columns, Grid, GridFill, Labels, LabelsBuilder, METRIC_NAME, Step, TimeRange, Timestamp};
+use series::{Batch, Columns, Grid, GridFill, Labels, LabelsBuilder, METRIC_NAME, Millis, Step, TimeRange, Timestamp};
 
 use super::worker::Stop;
 use super::{Core, EngineError, ForecastRecord};
@@ -222,7 +222,10 @@ fn forecast_one(
     several: bool,
 ) -> Result<(), EngineError> {
     let fault = |why: String| EngineError::Job { job: job.name.clone(), why };
-    let range = TimeRange::new(now - job.history.0, now);
+    // PromQL's value at a time looks back from it, so the one at the last full step is whole; a bucket of SQL begins at
+    // its time, so the last one is still filling and left out.
+    let end = now.floor(step) + Millis(i64::from(job.promql.is_some()));
+    let range = TimeRange::new(end - job.history.0, end);
     let grid = Grid::from_columns(columns, range, step, GridFill::Last, CELLS_MAX);
     let horizon = (job.horizon.0.0 / step.millis()).max(1) as usize;
     let seasons = match job.seasons.as_slice() {
@@ -239,7 +242,7 @@ fn forecast_one(
     let found = forecast::forecast(&request).map_err(|err| fault(format!("series {labels}: {err}")))?;
     let plain = without_name(&labels);
     let id = if several { format!("{}-{:016x}", job.name, plain.id().0) } else { job.name.clone() };
-    let mut record = ForecastRecord::new(job, id, &plain, grid.end(), found);
+    let mut record = ForecastRecord::new(job, id, &plain, grid.end() - Millis(step.millis()), found);
     if let Some(before) = core.control.get::<ForecastRecord>(Kind::Forecast, &record.id)? {
         tracking::track(core, &before, &mut record, columns, step)?;
     }

@@ -52,6 +52,10 @@ const SIZE_MIN: f64 = 5.0;
 const HABIT_VALUES: f64 = 200.0;
 const HABIT_DAMPING: f64 = 0.9;
 const HABIT_EXCESS: f64 = 1.1;
+/// Each further value in a row beyond three deviations on one side adds this share to the surprise, at most ten times: one
+/// value can be chance, ten are a level that moved. Far less than independence would allow, since residuals are correlated.
+const SUSTAINED_SHARE: f64 = 0.05;
+const SUSTAINED_MAX: f64 = 10.0;
 /// So many values in a row beyond three deviations on one side are the new normal.
 const REBASE_VALUES: f32 = 40.0;
 /// Larger values are not judged: parts of the state are single floats.
@@ -271,7 +275,7 @@ impl Calibrated {
         let z = residual / deviation;
         let warming_up = self.seen <= WARM_UP;
         let rarity = self.surprise.push(z, 1.0 / memory, 1.0 - 1.0 / (memory * LAW_MEMORY), !warming_up);
-        let score = if warming_up { 0.0 } else { self.score(rarity) };
+        let score = if warming_up { 0.0 } else { self.score(rarity, self.sustained(z)) };
         self.cusum.push(Timestamp(at), z);
         self.residual.push(residual, 1.0 / memory);
 
@@ -295,8 +299,15 @@ impl Calibrated {
         }
     }
 
-    fn score(&mut self, rarity: Rarity) -> f64 {
+    /// How much more a value says because the ones before it said the same.
+    fn sustained(&self, z: f64) -> f64 {
+        let run = f64::from(self.run) * z.signum();
+        1.0 + SUSTAINED_SHARE * run.clamp(0.0, SUSTAINED_MAX)
+    }
+
+    fn score(&mut self, rarity: Rarity, sustained: f64) -> f64 {
         let threshold = threshold(self.sensitivity, self.step);
+        let rarity = Rarity { surprise: rarity.surprise * if rarity.size >= SIZE_MIN { sustained } else { 1.0 }, ..rarity };
         let score_of = |surprise: f64| 1.0 - (-surprise / threshold).exp2();
         let surprise = if rarity.size < SIZE_MIN { rarity.surprise.min(0.98 * threshold) } else { rarity.surprise };
         let habituated = self.seen - self.alarm_at < HABIT_VALUES;

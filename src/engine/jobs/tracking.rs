@@ -16,7 +16,7 @@ pub(super) fn track(
 ) -> Result<(), EngineError> {
     record.earlier = Some((before.origin_ms, before.median().to_vec()));
     record.tracked = before.tracked;
-    let (start, end) = (Timestamp(before.origin_ms), Timestamp(record.origin_ms));
+    let (start, end) = (before.time(0), Timestamp(record.origin_ms + 1));
     if before.step_ms != record.step_ms || start >= end {
         // The same origin again (a second run within one step): the forecast before that one is still the earlier one.
         record.earlier = before.earlier.clone();
@@ -37,7 +37,7 @@ pub(super) fn track(
     let coverage = coverage.filter(|share| share.is_finite());
     let tracked = Tracked { cells: accuracy.cells, mae: accuracy.mae, bias: accuracy.bias, coverage };
     record.tracked = Some(tracked);
-    core.write(as_batch(record, tracked, end))
+    core.write(as_batch(record, tracked, Timestamp(record.origin_ms)))
 }
 
 fn as_batch(record: &ForecastRecord, tracked: Tracked, at: Timestamp) -> Batch {
