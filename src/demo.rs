@@ -27,8 +27,7 @@ pub(crate) fn run(common: &Common, args: &DemoArgs) -> Result<(), CliError> {
     let runtime = cli::runtime()?;
     let listener = runtime.block_on(listen(args))?;
     let address = listener.local_addr().map_err(|err| CliError::Failed(format!("local address: {err}")))?;
-    let (mut engine, _) =
-        Engine::open(&folder.path, settings, Arc::new(SystemClock), runtime.handle().clone())?;
+    let (mut engine, _) = Engine::open(&folder.path, settings, Arc::new(SystemClock), runtime.handle().clone())?;
     let show = Show { bars: std::io::stderr().is_terminal() && std::env::var_os("CI").is_none() && !common.quiet };
     engine.start_streams()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

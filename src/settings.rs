@@ -369,8 +369,9 @@ impl Settings {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, SettingsError> {
         let text = match file {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|source| SettingsError::Read { path: path.to_owned(), source })?,
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|source| SettingsError::Read { path: path.to_owned(), source })?
+            }
             None => String::new(),
         };
         let name = file.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());

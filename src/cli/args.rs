@@ -61,7 +61,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example: foretide generate --to http://127.0.0.1:4280 --days 14 --truth truth.json")]
     Generate(GenerateArgs),
     /// Make, show or check the configuration
-    #[command(after_help = "Example: foretide config init > foretide.yaml && foretide config check --config foretide.yaml")]
+    #[command(
+        after_help = "Example: foretide config init > foretide.yaml && foretide config check --config foretide.yaml"
+    )]
     Config(ConfigArgs),
     /// Print a completion script for a shell
     Completions {

@@ -45,7 +45,8 @@ impl Client {
     }
 
     fn answer(&self, sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Vec<u8>, CliError> {
-        let unreachable = |err: &dyn std::fmt::Display| CliError::Unreachable { url: self.base.clone(), why: err.to_string() };
+        let unreachable =
+            |err: &dyn std::fmt::Display| CliError::Unreachable { url: self.base.clone(), why: err.to_string() };
         let mut response = sent.map_err(|err| unreachable(&err))?;
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();

@@ -16,7 +16,8 @@ pub(super) fn run(common: &Common, args: &JobsArgs) -> Result<(), CliError> {
 
 fn list(common: &Common, format: Format) -> Result<(), CliError> {
     if common.url.is_some() || format != Format::Table {
-        let statement = "SELECT id, query, schedule, state, last_run, next_run, series, took_ms, error FROM jobs ORDER BY id";
+        let statement =
+            "SELECT id, query, schedule, state, last_run, next_run, series, took_ms, error FROM jobs ORDER BY id";
         let asked = if format == Format::Table { Format::Csv } else { format };
         return output::put(&sql_query::answer(common, statement, asked)?, None);
     }
@@ -60,7 +61,8 @@ fn folder_only(common: &Common) -> Result<Local, CliError> {
     if common.url.is_some() {
         return Err(CliError::Usage {
             argument: "--url".into(),
-            why: "jobs of a running server can be listed only; stop it and name its folder with --data to change them".into(),
+            why: "jobs of a running server can be listed only; stop it and name its folder with --data to change them"
+                .into(),
         });
     }
     Local::open(common)

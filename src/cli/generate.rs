@@ -14,7 +14,8 @@ use super::{CliError, output};
 const STEPS_A_REQUEST: u64 = 20;
 
 pub(super) fn run(args: &GenerateArgs) -> Result<(), CliError> {
-    let mut fleet = Fleet::new(&spec(args)?).map_err(|err| CliError::Usage { argument: "generate".into(), why: err.to_string() })?;
+    let mut fleet = Fleet::new(&spec(args)?)
+        .map_err(|err| CliError::Usage { argument: "generate".into(), why: err.to_string() })?;
     let samples = match (&args.to, &args.output) {
         (Some(url), _) => send(&mut fleet, &Client::new(url))?,
         (None, Some(path)) if path.as_os_str() != "-" => {

@@ -35,6 +35,9 @@ fn folder(common: &Common, settings: &Settings) -> Result<PathBuf, CliError> {
     }
     Err(CliError::Usage {
         argument: "--data".into(),
-        why: format!("there is no folder {}; name one with --data DIR, or a running server with --url URL", data.display()),
+        why: format!(
+            "there is no folder {}; name one with --data DIR, or a running server with --url URL",
+            data.display()
+        ),
     })
 }

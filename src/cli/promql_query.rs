@@ -1,7 +1,7 @@
 //! `foretide promql`.
 
-use series::{Clock, Millis, Step, SystemClock, Timestamp};
 use serde_json::{Value, json};
+use series::{Clock, Millis, Step, SystemClock, Timestamp};
 
 use super::args::{Common, PromqlArgs, PromqlFormat};
 use super::client::Client;
@@ -34,7 +34,8 @@ fn local(common: &Common, args: &PromqlArgs, end: Timestamp, over: Option<Millis
     let number = |value: f64| promql::format_number(value);
     let Some(over) = over else {
         let items = core.instant(&args.expr, end)?;
-        let item = |i: &promql::VectorItem| json!({"metric": metric(&i.labels), "value": [seconds(i.at), number(i.value)]});
+        let item =
+            |i: &promql::VectorItem| json!({"metric": metric(&i.labels), "value": [seconds(i.at), number(i.value)]});
         return Ok(json!({"resultType": "vector", "result": items.iter().map(item).collect::<Vec<_>>()}));
     };
     let step = step_of(args, over)?;
@@ -57,7 +58,8 @@ fn remote(client: &Client, args: &PromqlArgs, end: Timestamp, over: Option<Milli
             client.form("/api/v1/query_range", &fields)?
         }
     };
-    let envelope: Value = serde_json::from_slice(&body).map_err(|err| CliError::Failed(format!("read the answer: {err}")))?;
+    let envelope: Value =
+        serde_json::from_slice(&body).map_err(|err| CliError::Failed(format!("read the answer: {err}")))?;
     Ok(envelope["data"].clone())
 }
 

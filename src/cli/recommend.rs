@@ -75,8 +75,7 @@ fn fetch(common: &Common, args: &RecommendArgs) -> Result<Vec<Recommendation>, C
     let mut found = Vec::new();
     for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let row: Value = serde_json::from_slice(line).map_err(fault)?;
-        let advice: Recommendation =
-            serde_json::from_str(row["record"].as_str().unwrap_or_default()).map_err(fault)?;
+        let advice: Recommendation = serde_json::from_str(row["record"].as_str().unwrap_or_default()).map_err(fault)?;
         if advice.status == Status::Open {
             found.push(advice);
         }

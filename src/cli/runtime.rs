@@ -33,7 +33,9 @@ pub(crate) async fn bind(address: &str) -> Result<TcpListener, CliError> {
         ErrorKind::AddrInUse => {
             fault("the port is taken; stop the other program or choose another with --listen 127.0.0.1:PORT".into())
         }
-        ErrorKind::PermissionDenied => fault("not allowed; ports below 1024 need privileges, choose a higher one".into()),
+        ErrorKind::PermissionDenied => {
+            fault("not allowed; ports below 1024 need privileges, choose a higher one".into())
+        }
         _ => fault(err.to_string()),
     })
 }

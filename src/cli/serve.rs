@@ -1,6 +1,6 @@
 //! `foretide serve`.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use series::SystemClock;
@@ -32,7 +32,7 @@ pub(super) fn run(common: &Common, args: &ServeArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn open(data: &PathBuf, settings: Settings, runtime: &tokio::runtime::Runtime) -> Result<Engine, CliError> {
+fn open(data: &Path, settings: Settings, runtime: &tokio::runtime::Runtime) -> Result<Engine, CliError> {
     let (engine, opened) = Engine::open(data, settings, Arc::new(SystemClock), runtime.handle().clone())?;
     let store = &opened.store;
     tracing::info!(

@@ -52,7 +52,8 @@ pub(super) fn ask(local: &Local, text: &str, format: Format) -> Result<Vec<u8>, 
 
 /// `{columns, rows}` as a table for people.
 fn as_table(json: &[u8]) -> Result<String, CliError> {
-    let answer: Value = serde_json::from_slice(json).map_err(|err| CliError::Failed(format!("read the answer: {err}")))?;
+    let answer: Value =
+        serde_json::from_slice(json).map_err(|err| CliError::Failed(format!("read the answer: {err}")))?;
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let header: Vec<String> = list(&answer["columns"]).iter().map(|column| text(&column["name"])).collect();
     let rows: Vec<Vec<String>> = list(&answer["rows"]).iter().map(|row| list(row).iter().map(text).collect()).collect();

@@ -78,7 +78,9 @@ fn cpu(reading: &mut Reading<'_>, stat: &str) -> Result<(), BatchTooLarge> {
     const MODES: [&str; 8] = ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];
     for line in stat.lines() {
         let mut words = line.split_whitespace();
-        let Some(cpu) = words.next().and_then(|word| word.strip_prefix("cpu")).filter(|n| !n.is_empty()) else { continue };
+        let Some(cpu) = words.next().and_then(|word| word.strip_prefix("cpu")).filter(|n| !n.is_empty()) else {
+            continue;
+        };
         for (mode, ticks) in MODES.iter().zip(words) {
             if let Ok(ticks) = ticks.parse::<f64>() {
                 reading.put("node_cpu_seconds_total", &[("cpu", cpu), ("mode", mode)], ticks / TICKS_PER_SECOND)?;
@@ -156,7 +158,9 @@ mod tests {
         network(&mut reading, "a\nb\n  eth0: 10 0 0 0 0 0 0 0 20 0\n").expect("small");
         let shown: Vec<_> = reading.batch.iter().map(|s| format!("{} {}", s.labels, s.values[0])).collect();
         assert_eq!(shown.len(), 8 + 1 + 3 + 2);
-        assert!(shown.contains(&"node_cpu_seconds_total{cpu=\"0\", instance=\"a\", job=\"host\", mode=\"user\"} 1".into()));
+        assert!(
+            shown.contains(&"node_cpu_seconds_total{cpu=\"0\", instance=\"a\", job=\"host\", mode=\"user\"} 1".into())
+        );
         assert!(shown.contains(&"node_memory_MemTotal_bytes{instance=\"a\", job=\"host\"} 102400".into()));
     }
 }

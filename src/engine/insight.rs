@@ -7,7 +7,8 @@ use scale::{Details, Field, Recommendation, Status};
 use serde_json::{Map, Value, json};
 use series::{Millis, Step, Timestamp};
 use server::{
-    Anomaly, AnomalyKind, Band, Confidence, Copies, Filter, ForecastChart, ForecastSummary, Insight, Level, Mark, Saving,
+    Anomaly, AnomalyKind, Band, Confidence, Copies, Filter, ForecastChart, ForecastSummary, Insight, Level, Mark,
+    Saving,
 };
 
 use super::jobs;
@@ -31,7 +32,10 @@ impl Insights {
     }
 
     fn records(&self) -> Vec<ForecastRecord> {
-        let rows = self.core.control.scan::<ForecastRecord>(Kind::Forecast, &ScanRange { limit: FORECASTS_MAX, ..ScanRange::default() });
+        let rows = self
+            .core
+            .control
+            .scan::<ForecastRecord>(Kind::Forecast, &ScanRange { limit: FORECASTS_MAX, ..ScanRange::default() });
         let mut records: Vec<_> = logged(rows).into_iter().map(|(_, record)| record).collect();
         // In the order of the configuration: the first job is the one that its author cares for most.
         let order: Vec<String> = jobs::effective(&self.core.settings).into_iter().map(|job| job.name).collect();
@@ -66,7 +70,8 @@ impl Insight for Insights {
     }
 
     fn recommendation(&self, id: &str) -> Option<server::Recommendation> {
-        let found = logged(self.core.control.get::<Recommendation>(Kind::Recommendation, id).map(|f| f.into_iter().collect()));
+        let found =
+            logged(self.core.control.get::<Recommendation>(Kind::Recommendation, id).map(|f| f.into_iter().collect()));
         found.first().map(recommendation)
     }
 
@@ -87,7 +92,8 @@ impl Insight for Insights {
     }
 
     fn anomaly(&self, id: &str) -> Option<Anomaly> {
-        let found = self.core.control.get::<Value>(Kind::Anomaly, id).map(|found| found.into_iter().collect::<Vec<_>>());
+        let found =
+            self.core.control.get::<Value>(Kind::Anomaly, id).map(|found| found.into_iter().collect::<Vec<_>>());
         logged(found).first().and_then(anomaly)
     }
 
@@ -96,7 +102,8 @@ impl Insight for Insights {
     }
 
     fn forecast(&self, id: &str) -> Option<ForecastChart> {
-        let found = self.core.control.get::<ForecastRecord>(Kind::Forecast, id).map(|f| f.into_iter().collect::<Vec<_>>());
+        let found =
+            self.core.control.get::<ForecastRecord>(Kind::Forecast, id).map(|f| f.into_iter().collect::<Vec<_>>());
         let record = logged(found).into_iter().next()?;
         let timed = |values: &[f64]| values.iter().enumerate().map(|(i, v)| (record.time(i), *v)).collect::<Vec<_>>();
         let earlier = record.earlier.as_ref().map(|(origin, values)| {
@@ -190,7 +197,12 @@ fn recommendation(advice: &Recommendation) -> server::Recommendation {
         kind: word(&advice.kind),
         state: word(&advice.status),
         target: advice.target.clone(),
-        namespace: advice.target.split('/').nth(1).filter(|_| advice.target.matches('/').count() == 2).map(str::to_owned),
+        namespace: advice
+            .target
+            .split('/')
+            .nth(1)
+            .filter(|_| advice.target.matches('/').count() == 2)
+            .map(str::to_owned),
         current: fields(&advice.current),
         proposed: fields(&advice.proposed),
         reason: advice.reason.clone(),
@@ -252,7 +264,10 @@ fn anomaly(row: &Value) -> Option<Anomaly> {
     let labels = row.get("labels").and_then(Value::as_object).cloned().unwrap_or_default();
     let mut more = Map::new();
     for key in ["stream", "change_point", "kind"] {
-        more.insert(format!("stream_{key}").replace("stream_stream", "stream"), row.get(key).cloned().unwrap_or_default());
+        more.insert(
+            format!("stream_{key}").replace("stream_stream", "stream"),
+            row.get(key).cloned().unwrap_or_default(),
+        );
     }
     if let Some(service) = labels.get("service") {
         more.insert("service".into(), service.clone());

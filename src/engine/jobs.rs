@@ -75,7 +75,8 @@ pub(crate) fn run_all(core: &Core) -> Result<usize, EngineError> {
 
 impl Scheduler {
     pub(crate) fn new(core: Arc<Core>) -> Result<Self, EngineError> {
-        let jobs = effective(&core.settings).into_iter().map(|job| parse_schedule(&job).map(|schedule| (job, schedule)));
+        let jobs =
+            effective(&core.settings).into_iter().map(|job| parse_schedule(&job).map(|schedule| (job, schedule)));
         let jobs = jobs.collect::<Result<Vec<_>, _>>()?;
         Ok(Self { core, jobs })
     }
@@ -145,7 +146,8 @@ fn load(core: &Core, name: &str) -> Option<JobState> {
 }
 
 fn parse_schedule(job: &ForecastJob) -> Result<Schedule, EngineError> {
-    Schedule::parse(&job.schedule, "UTC").map_err(|err| EngineError::Job { job: job.name.clone(), why: err.to_string() })
+    Schedule::parse(&job.schedule, "UTC")
+        .map_err(|err| EngineError::Job { job: job.name.clone(), why: err.to_string() })
 }
 
 /// Runs a job and keeps what became of it.
@@ -193,12 +195,7 @@ fn run(core: &Core, job: &ForecastJob, now: Timestamp) -> Result<usize, EngineEr
 }
 
 /// The past of every series of the job.
-fn history(
-    core: &Core,
-    job: &ForecastJob,
-    now: Timestamp,
-    step: Step,
-) -> Result<Vec<(Labels, Columns)>, EngineError> {
+fn history(core: &Core, job: &ForecastJob, now: Timestamp, step: Step) -> Result<Vec<(Labels, Columns)>, EngineError> {
     if let Some(query) = &job.promql {
         let end = now.floor(step);
         let start = (end - job.history.0).floor(step);

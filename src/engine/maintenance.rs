@@ -15,7 +15,14 @@ const LOAD_AGE: Duration = Duration::from_millis(900);
 /// Upkeep over the engine's store.
 pub(crate) struct Upkeep {
     core: Arc<Core>,
-    load: Mutex<Option<(Instant, (f64, f64), HostLoad)>>,
+    load: Mutex<Option<LoadReading>>,
+}
+
+/// A reading of the machine's load, with the CPU ticks it was made from.
+struct LoadReading {
+    at: Instant,
+    ticks: (f64, f64),
+    load: HostLoad,
 }
 
 impl Upkeep {
@@ -61,20 +68,18 @@ impl Maintenance for Upkeep {
 
     fn host(&self) -> Option<HostLoad> {
         let mut kept = self.load.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, _, load)) = *kept
-            && at.elapsed() < LOAD_AGE
-        {
-            return Some(load);
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.at.elapsed() < LOAD_AGE) {
+            return Some(kept.load);
         }
         let ticks = host::cpu_ticks()?;
         let (memory_used_bytes, memory_total_bytes) = host::memory_bytes()?;
-        let cpu = match *kept {
-            Some((_, (busy, all), _)) if ticks.1 > all => (ticks.0 - busy) / (ticks.1 - all),
+        let cpu = match kept.as_ref().map(|kept| kept.ticks) {
+            Some((busy, all)) if ticks.1 > all => (ticks.0 - busy) / (ticks.1 - all),
             _ => 0.0,
         };
         let disk_free_bytes = self.core.free_bytes();
         let load = HostLoad { cpu: cpu.clamp(0.0, 1.0), memory_used_bytes, memory_total_bytes, disk_free_bytes };
-        *kept = Some((Instant::now(), ticks, load));
+        *kept = Some(LoadReading { at: Instant::now(), ticks, load });
         Some(load)
     }
 

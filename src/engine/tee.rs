@@ -5,7 +5,7 @@
 //! instead of queued: they must not overtake the older ones, which would then be late.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -134,10 +134,7 @@ fn widened(span: Option<TimeRange>, batch: &Batch) -> Option<TimeRange> {
 impl Feed {
     /// The next batch, or `None` when nothing came for `patience` (or the write side is gone).
     pub(crate) fn next(&self, patience: Duration) -> Option<Arc<Batch>> {
-        match self.receive.recv_timeout(patience) {
-            Ok(batch) => Some(batch),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.receive.recv_timeout(patience).ok()
     }
 
     /// Notes that the batch last taken has been worked on.

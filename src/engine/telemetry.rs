@@ -53,7 +53,11 @@ impl OwnMetrics {
             counter("foretide_wal_commits_total", "Group commits.", log.commits),
             counter("foretide_wal_syncs_total", "fdatasync calls.", log.syncs),
             counter("foretide_wal_failures_total", "Writes and syncs that failed.", log.failures),
-            counter("foretide_wal_refused_total", "Batches refused because the queue was full or the log read-only.", log.refused),
+            counter(
+                "foretide_wal_refused_total",
+                "Batches refused because the queue was full or the log read-only.",
+                log.refused,
+            ),
             gauge("foretide_wal_queued_bytes", "Bytes waiting for the log.", log.queued_bytes as f64),
         ]
     }
@@ -63,8 +67,16 @@ impl OwnMetrics {
         let load = |tally: &std::sync::atomic::AtomicU64| tally.load(Ordering::Relaxed);
         vec![
             gauge("foretide_stream_lag_batches", "Batches that wait for the standing queries.", self.tee.lag() as f64),
-            counter("foretide_stream_overflows_total", "Batches read back because the queue was full.", self.tee.overflows()),
-            counter("foretide_stream_late_samples_total", "Samples later than the allowed lateness.", load(&tallies.stream_late)),
+            counter(
+                "foretide_stream_overflows_total",
+                "Batches read back because the queue was full.",
+                self.tee.overflows(),
+            ),
+            counter(
+                "foretide_stream_late_samples_total",
+                "Samples later than the allowed lateness.",
+                load(&tallies.stream_late),
+            ),
             gauge("foretide_stream_groups", "Groups of all standing queries.", load(&tallies.stream_groups) as f64),
             gauge("foretide_stream_state_bytes", "State of all standing queries.", load(&tallies.stream_bytes) as f64),
             counter("foretide_stream_events_total", "Events found.", load(&tallies.events)),
@@ -72,7 +84,11 @@ impl OwnMetrics {
             counter("foretide_job_failures_total", "Runs of jobs that failed.", load(&tallies.job_failures)),
             counter("foretide_decisions_total", "Scaling decisions.", load(&tallies.decisions)),
             counter("foretide_deliveries_total", "Messages delivered.", load(&tallies.delivered)),
-            counter("foretide_delivery_failures_total", "Attempts to deliver that failed.", load(&tallies.delivery_failures)),
+            counter(
+                "foretide_delivery_failures_total",
+                "Attempts to deliver that failed.",
+                load(&tallies.delivery_failures),
+            ),
             gauge("foretide_uptime_seconds", "Since the start.", self.core.started.elapsed().as_secs_f64()),
         ]
     }

@@ -53,7 +53,7 @@ pub enum SettingsError {
 impl SettingsError {
     pub(super) fn invalid(file: &str, err: &serde_saphyr::Error) -> Self {
         let err = err.without_snippet();
-        let (line, column) = err.location().map_or((0, 0), |at| (at.line() as u64, at.column() as u64));
+        let (line, column) = err.location().map_or((0, 0), |at| (at.line(), at.column()));
         let text = err.to_string();
         let why = strip_place(&text).to_owned();
         let hint = nearest(&why).map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Durations in the configuration: `15s`, `5m`, `14d`.
 
-use series::Millis;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use series::Millis;
 
 /// A positive duration, written as in Prometheus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

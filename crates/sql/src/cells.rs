@@ -56,7 +56,8 @@ impl Cells {
     /// As [`Cells::text`]; a text that a spreadsheet would take for a formula gets a quote in front.
     pub(crate) fn csv(&self, column: usize, row: usize) -> String {
         let text = self.text(column, row);
-        let risky = matches!(self.columns[column], Column::Text(_)) && text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        let risky =
+            matches!(self.columns[column], Column::Text(_)) && text.starts_with(['=', '+', '-', '@', '\t', '\r']);
         if risky { format!("'{text}") } else { text }
     }
 }

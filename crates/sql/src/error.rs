@@ -75,7 +75,9 @@ impl SqlError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Plan { hint, .. } => hint.clone(),
-            Self::Parse { .. } => Some("only one statement at a time; names with dots or capitals need \"quotes\"".into()),
+            Self::Parse { .. } => {
+                Some("only one statement at a time; names with dots or capitals need \"quotes\"".into())
+            }
             _ => None,
         }
     }

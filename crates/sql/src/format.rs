@@ -163,8 +163,9 @@ impl Text {
                     out.push_str(&csv_line(texts.iter().map(String::as_str)));
                 }
                 _ => {
-                    let texts: Vec<_> =
-                        (0..self.names.len()).map(|i| cells.text(i, row).replace('|', "\\|").replace('\n', " ")).collect();
+                    let texts: Vec<_> = (0..self.names.len())
+                        .map(|i| cells.text(i, row).replace('|', "\\|").replace('\n', " "))
+                        .collect();
                     out.push_str(&format!("| {} |\n", texts.join(" | ")));
                 }
             }

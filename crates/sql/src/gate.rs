@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::parser::{DFParser, Statement};
@@ -37,7 +37,9 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, SqlError> {
 
 fn refused(sql: &str) -> SqlError {
     let word = sql.split_whitespace().next().unwrap_or("").to_uppercase();
-    SqlError::Refused(format!("{word} is not allowed: only SELECT, VALUES, SHOW, DESCRIBE and EXPLAIN are, data is read-only"))
+    SqlError::Refused(format!(
+        "{word} is not allowed: only SELECT, VALUES, SHOW, DESCRIBE and EXPLAIN are, data is read-only"
+    ))
 }
 
 fn reads(statement: &Statement) -> bool {

@@ -65,13 +65,7 @@ impl Narrowed {
         }
     }
 
-    fn compare(
-        &mut self,
-        column: &str,
-        op: Operator,
-        value: &ScalarValue,
-        label_of: &dyn Fn(&str) -> Option<String>,
-    ) {
+    fn compare(&mut self, column: &str, op: Operator, value: &ScalarValue, label_of: &dyn Fn(&str) -> Option<String>) {
         if column == TIME_COLUMN {
             self.bound(op, value);
         } else if let (Some(label), Some(text)) = (label_of(column), text_of(value)) {

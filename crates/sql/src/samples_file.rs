@@ -43,10 +43,7 @@ pub enum SamplesFileError {
 ///
 /// # Errors
 /// [`SamplesFileError`].
-pub fn read_samples(
-    file: Bytes,
-    mut take: impl FnMut(Batch) -> Result<(), String>,
-) -> Result<u64, SamplesFileError> {
+pub fn read_samples(file: Bytes, mut take: impl FnMut(Batch) -> Result<(), String>) -> Result<u64, SamplesFileError> {
     let fault = |err: &dyn std::fmt::Display| SamplesFileError::Parquet(err.to_string());
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|err| fault(&err))?;
     let reader = builder.with_batch_size(BATCH_SAMPLES).build().map_err(|err| fault(&err))?;
@@ -86,7 +83,11 @@ fn batch_of(rows: &RecordBatch, first_row: usize) -> Result<Batch, SamplesFileEr
     Ok(batch)
 }
 
-fn column(rows: &RecordBatch, name: &'static str, wanted: &DataType) -> Result<arrow::array::ArrayRef, SamplesFileError> {
+fn column(
+    rows: &RecordBatch,
+    name: &'static str,
+    wanted: &DataType,
+) -> Result<arrow::array::ArrayRef, SamplesFileError> {
     let found = rows.column_by_name(name).ok_or_else(|| column_fault(name, &"missing"))?;
     if found.null_count() > 0 {
         return Err(column_fault(name, &"has nulls"));
@@ -109,4 +110,3 @@ fn parse(metric: &str, text: &str, row: usize) -> Result<Labels, SamplesFileErro
     let own = [(series::METRIC_NAME.to_owned(), metric.to_owned())];
     Labels::from_pairs(own.into_iter().chain(pairs)).map_err(|err| fault(err.to_string()))
 }
-

@@ -36,7 +36,10 @@ impl SeriesTable {
     }
 
     fn batches(&self, matchers: Vec<Matcher>) -> Result<Vec<RecordBatch>> {
-        let labels = self.select.series(&[matchers], TimeRange::ALL, 0).map_err(|e| DataFusionError::Execution(e.to_string()))?;
+        let labels = self
+            .select
+            .series(&[matchers], TimeRange::ALL, 0)
+            .map_err(|e| DataFusionError::Execution(e.to_string()))?;
         labels.chunks(BATCH_ROWS).map(|some| self.batch(some)).collect()
     }
 

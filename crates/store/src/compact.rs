@@ -43,7 +43,8 @@ pub(crate) fn compact_day(shared: &Shared, day: i64, inputs: &[Arc<OpenFile>]) -
     for (day, rows) in &rows.0 {
         adds.push(put_rows(shared, *day, if closed { 2 } else { 1 }, rows, (lsn_lo, lsn_hi))?);
     }
-    let outputs = adds.iter().map(|entry| OpenFile::open(&shared.disk, entry.clone())).collect::<Result<Vec<_>, _>>()?;
+    let outputs =
+        adds.iter().map(|entry| OpenFile::open(&shared.disk, entry.clone())).collect::<Result<Vec<_>, _>>()?;
     let removes = inputs.iter().map(|file| file.entry.path.clone()).collect();
     commit(shared, Change { adds, removes, flushed: None, operation: "OPTIMIZE" })?;
     shared.tables.state.compacted(inputs, outputs);
@@ -71,7 +72,11 @@ fn ordered_series(shared: &Shared, inputs: &[Arc<OpenFile>]) -> Result<Vec<(Arc<
     Ok(series)
 }
 
-fn merge_block(inputs: &[Arc<OpenFile>], block: &[(Arc<str>, SeriesId)], rows: &mut RowsByDay) -> Result<(), StoreError> {
+fn merge_block(
+    inputs: &[Arc<OpenFile>],
+    block: &[(Arc<str>, SeriesId)],
+    rows: &mut RowsByDay,
+) -> Result<(), StoreError> {
     let mut runs: Vec<Vec<Columns>> = vec![Vec::new(); block.len()];
     for file in inputs {
         read_block(file, block, &mut runs)?;

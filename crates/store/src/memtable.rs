@@ -74,10 +74,8 @@ impl Memtable {
         let Some(columns) = shard.get(&u64::from(number)) else { return Columns::default() };
         let sorted = columns.timestamps.is_sorted();
         let span = if sorted { span_of(&columns.timestamps, range) } else { 0..columns.len() };
-        let mut copy = Columns {
-            timestamps: columns.timestamps[span.clone()].to_vec(),
-            values: columns.values[span].to_vec(),
-        };
+        let mut copy =
+            Columns { timestamps: columns.timestamps[span.clone()].to_vec(), values: columns.values[span].to_vec() };
         drop(shard);
         merge::normalise(&mut copy);
         if !sorted {

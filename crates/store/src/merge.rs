@@ -37,7 +37,8 @@ pub(crate) fn merge(mut runs: Vec<Columns>, out: &mut Columns) {
 
 /// Runs that do not overlap may be joined in order of time; otherwise their order decides which repeat wins.
 fn sort_if_apart(runs: &mut [Columns]) {
-    let mut spans: Vec<(i64, i64)> = runs.iter().map(|run| (run.timestamps[0], run.timestamps[run.len() - 1])).collect();
+    let mut spans: Vec<(i64, i64)> =
+        runs.iter().map(|run| (run.timestamps[0], run.timestamps[run.len() - 1])).collect();
     spans.sort_unstable();
     if spans.windows(2).all(|two| two[0].1 < two[1].0) {
         runs.sort_by_key(|run| run.timestamps[0]);

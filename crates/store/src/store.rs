@@ -305,7 +305,8 @@ impl Shared {
     fn wait(&self) -> bool {
         let stop = lock(&self.stop.0);
         let pause = if self.counters.failing() { TICK * 10 } else { TICK };
-        let (stop, _) = self.stop.1.wait_timeout_while(stop, pause, |stop| !*stop).unwrap_or_else(PoisonError::into_inner);
+        let (stop, _) =
+            self.stop.1.wait_timeout_while(stop, pause, |stop| !*stop).unwrap_or_else(PoisonError::into_inner);
         *stop
     }
 

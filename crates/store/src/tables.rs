@@ -28,7 +28,12 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    pub(crate) fn new(chunks: Arc<Table>, dictionary: Arc<Table>, index: SeriesIndex, files: Vec<Arc<OpenFile>>) -> Self {
+    pub(crate) fn new(
+        chunks: Arc<Table>,
+        dictionary: Arc<Table>,
+        index: SeriesIndex,
+        files: Vec<Arc<OpenFile>>,
+    ) -> Self {
         Self {
             chunks,
             dictionary,
@@ -131,7 +136,12 @@ impl Select for Tables {
         Ok(cut(labels, limit))
     }
 
-    fn label_names(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<String>, SelectError> {
+    fn label_names(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>, SelectError> {
         let numbers = self.numbers(selectors, range);
         Ok(cut(self.index().names_of(&numbers), limit))
     }
@@ -224,7 +234,11 @@ fn attach_memory(
 
 fn select_error(file: &OpenFile, err: &lake::LakeError) -> SelectError {
     let (file, why) = (file.entry.path.clone(), err.to_string());
-    if matches!(err, lake::LakeError::Damaged { .. } | lake::LakeError::Missing { .. }) { SelectError::Damaged { file, why } } else { SelectError::Io { file, why } }
+    if matches!(err, lake::LakeError::Damaged { .. } | lake::LakeError::Missing { .. }) {
+        SelectError::Damaged { file, why }
+    } else {
+        SelectError::Io { file, why }
+    }
 }
 
 fn cut<T>(mut list: Vec<T>, limit: usize) -> Vec<T> {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 use series::{
-    Batch, Columns, Labels, ManualClock, Matcher, Metadata, MetricType, RejectionReason, STALE_NAN,
-    SelectRequest, TimeRange, Timestamp,
+    Batch, Columns, Labels, ManualClock, Matcher, Metadata, MetricType, RejectionReason, STALE_NAN, SelectRequest,
+    TimeRange, Timestamp,
 };
 use store::{DataFolder, FileIds, Store, StoreOptions};
 
@@ -94,7 +94,8 @@ fn value() -> impl Strategy<Value = u64> {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     // Times span two days, so that files of several days and late samples occur.
-    let sample = (0_u8..5, -20_i64..20, value()).prop_map(|(series, slot, bits)| (series, NOW + slot * 3_600_000 / 2, bits));
+    let sample =
+        (0_u8..5, -20_i64..20, value()).prop_map(|(series, slot, bits)| (series, NOW + slot * 3_600_000 / 2, bits));
     let step = prop_oneof![
         4 => proptest::collection::vec(sample, 1..30).prop_map(Step::Append),
         1 => any::<bool>().prop_map(|merge| Step::Flush { merge }),

@@ -307,7 +307,8 @@ impl Calibrated {
 
     fn score(&mut self, rarity: Rarity, sustained: f64) -> f64 {
         let threshold = threshold(self.sensitivity, self.step);
-        let rarity = Rarity { surprise: rarity.surprise * if rarity.size >= SIZE_MIN { sustained } else { 1.0 }, ..rarity };
+        let rarity =
+            Rarity { surprise: rarity.surprise * if rarity.size >= SIZE_MIN { sustained } else { 1.0 }, ..rarity };
         let score_of = |surprise: f64| 1.0 - (-surprise / threshold).exp2();
         let surprise = if rarity.size < SIZE_MIN { rarity.surprise.min(0.98 * threshold) } else { rarity.surprise };
         let habituated = self.seen - self.alarm_at < HABIT_VALUES;

@@ -47,7 +47,9 @@ fn gather(core: &Core, containers: &mut Containers, now: Timestamp) -> Result<()
     let start = (now - core.settings.rightsizing.window.0).floor(STEP);
     let range = |query: &str| core.range(query, start, now.floor(STEP), STEP);
     let labels = "namespace, pod, container";
-    let cpu = format!("sum by ({labels}) (rate(container_cpu_usage_seconds_total{{container!=\"\",container!=\"POD\"}}[5m]))");
+    let cpu = format!(
+        "sum by ({labels}) (rate(container_cpu_usage_seconds_total{{container!=\"\",container!=\"POD\"}}[5m]))"
+    );
     for item in range(&cpu)? {
         if let Some(usage) = entry(containers, &item.labels) {
             usage.cpu_cores.extend(item.points.iter().map(|&(at, value)| UsageSample { at, value }));
@@ -118,7 +120,9 @@ fn requests(core: &Core, containers: &mut Containers, now: Timestamp) -> Result<
 /// Restarts of containers that kube-state-metrics says ended for lack of memory.
 fn ooms(core: &Core, containers: &mut Containers, start: Timestamp, now: Timestamp) -> Result<(), EngineError> {
     let reason = "kube_pod_container_status_last_terminated_reason{reason=\"OOMKilled\"}";
-    let query = format!("increase(kube_pod_container_status_restarts_total[5m]) > 0 and on (namespace, pod, container) {reason}");
+    let query = format!(
+        "increase(kube_pod_container_status_restarts_total[5m]) > 0 and on (namespace, pod, container) {reason}"
+    );
     for item in core.range(&query, start, now.floor(STEP), STEP)? {
         let Some(usage) = entry(containers, &item.labels) else { continue };
         let limit_bytes = usage.current.memory_limit_bytes.or(usage.current.memory_request_bytes).unwrap_or(0.0);
