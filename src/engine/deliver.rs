@@ -42,9 +42,10 @@ pub(crate) fn enqueue(core: &Core, advice: &Recommendation, now: Timestamp) -> R
         let draft = Draft {
             tenant: "default".into(),
             target: advice.target.clone(),
+            // The outbox tells effects apart by target, policy and action, so the receiver is part of the action.
+            action: format!("{} {}", topic(i, receiver), advice.id),
             topic: topic(i, receiver),
             policy: json!(advice.kind).as_str().unwrap_or_default().to_owned(),
-            action: advice.id.clone(),
             priority: advice.severity as u8,
             payload: json!(advice),
             window_start: advice.created_at,
