@@ -26,7 +26,7 @@ pub(crate) use self::client::Client;
 pub use self::error::CliError;
 pub(crate) use self::generate::{WRITE_HEADERS, encoded, replay};
 pub(crate) use self::output::{line, put};
-pub(crate) use self::runtime::{bind, runtime, stop_signal};
+pub(crate) use self::runtime::{bind, listen_fault, runtime, stop_signal};
 
 /// Parses the arguments, runs the command and gives its exit code: 0 fine, 1 failed, 2 wrong usage, 4 configuration
 /// invalid, 5 server not reachable, 6 not enough data, 130 interrupted.
@@ -56,8 +56,9 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Generate(args) => generate::run(&args),
         Command::Config(args) => config::run(common, &args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "foretide", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "foretide", &mut script);
+            output::put(&script, None)
         }
     }
 }

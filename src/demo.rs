@@ -22,11 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn run(common: &Common, args: &DemoArgs) -> Result<(), CliError> {
     let started = Instant::now();
-    let settings = settings(common)?;
+    let mut settings = settings(common)?;
     let folder = Folder::new(common.data.clone())?;
+    folder.check_empty()?;
     let runtime = cli::runtime()?;
     let listener = runtime.block_on(listen(args))?;
     let address = listener.local_addr().map_err(|err| CliError::Failed(format!("local address: {err}")))?;
+    (settings.listen, settings.data) = (address.to_string(), folder.path.clone());
     let (mut engine, _) = Engine::open(&folder.path, settings, Arc::new(SystemClock), runtime.handle().clone())?;
     let show = Show { bars: std::io::stderr().is_terminal() && std::env::var_os("CI").is_none() && !common.quiet };
     engine.start_streams()?;
@@ -46,7 +48,12 @@ pub(crate) fn run(common: &Common, args: &DemoArgs) -> Result<(), CliError> {
     }
     if !args.once {
         engine.start_rest()?;
-        runtime.block_on(cli::stop_signal());
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| load::go_on(loaded.fleet, &url, &ended));
+            runtime.block_on(cli::stop_signal());
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
     let _ = stop.send(()); // A server that has ended already needs no telling.
     let ended = runtime.block_on(serving).map_err(|err| CliError::Failed(format!("server: {err}")))?;
@@ -123,6 +130,22 @@ impl Folder {
         let temporary = wanted.is_none();
         let own = || std::env::temp_dir().join(format!("foretide-demo-{}-{}", std::process::id(), SystemClock.now().0));
         Ok(Self { path: wanted.unwrap_or_else(own), temporary })
+    }
+
+    /// Two replays in one folder would overlap: the story ends now, and now has moved.
+    fn check_empty(&self) -> Result<(), CliError> {
+        let used = std::fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_some());
+        if !used {
+            return Ok(());
+        }
+        Err(CliError::Usage {
+            argument: "--data".into(),
+            why: format!(
+                "{} holds data already; name a new folder, or look at it with `foretide serve --data {}`",
+                self.path.display(),
+                self.path.display()
+            ),
+        })
     }
 
     fn describe(&self) -> String {

@@ -395,6 +395,9 @@ impl Settings {
     /// Rules between keys.
     fn check(&self, file: &str) -> Result<(), SettingsError> {
         let fault = |key: String, why: String| Err(SettingsError::Rule { file: file.to_owned(), key, why });
+        if let Some(why) = crate::cli::listen_fault(&self.listen) {
+            return fault("listen".into(), why);
+        }
         let mut names = std::collections::BTreeSet::new();
         for job in &self.forecast.jobs {
             let key = format!("forecast.jobs.{}", job.name);

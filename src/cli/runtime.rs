@@ -9,26 +9,36 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::CliError;
 
+/// Stack of a thread: parsers and evaluators recurse within their bounds, in debug builds with large frames.
+const STACK_BYTES: usize = 16 << 20;
+
 /// A runtime for one command.
 pub(crate) fn runtime() -> Result<Runtime, CliError> {
-    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let built = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build();
     built.map_err(|err| CliError::Failed(format!("start the async runtime: {err}")))
 }
 
-/// Listens on a loopback address. Others are refused until there is authentication.
+/// Why an address cannot be listened on, as far as its text tells.
+pub(crate) fn listen_fault(address: &str) -> Option<String> {
+    resolve(address).err()
+}
+
+/// The loopback address that a text means; others are refused until there is authentication.
+fn resolve(address: &str) -> Result<SocketAddr, String> {
+    let full = if address.starts_with(':') { format!("127.0.0.1{address}") } else { address.to_owned() };
+    let mut addresses =
+        full.to_socket_addrs().map_err(|err| format!("{err}; write it as HOST:PORT, for instance 127.0.0.1:4280"))?;
+    let address = addresses.next().ok_or_else(|| "it has no address".to_owned())?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err("only loopback addresses are served, because there is no authentication yet; put a proxy in front".into())
+}
+
+/// Listens on a loopback address.
 pub(crate) async fn bind(address: &str) -> Result<TcpListener, CliError> {
     let fault = |why: String| CliError::Listen { address: address.to_owned(), why };
-    let full = if address.starts_with(':') { format!("127.0.0.1{address}") } else { address.to_owned() };
-    let addresses: Vec<SocketAddr> = full
-        .to_socket_addrs()
-        .map_err(|err| fault(format!("{err}; write it as HOST:PORT, for instance 127.0.0.1:4280")))?
-        .collect();
-    let Some(address) = addresses.first().copied() else { return Err(fault("it has no address".into())) };
-    if !address.ip().is_loopback() {
-        return Err(fault(
-            "only loopback addresses are served, because there is no authentication yet; put a proxy in front".into(),
-        ));
-    }
+    let address = resolve(address).map_err(fault)?;
     TcpListener::bind(address).await.map_err(|err| match err.kind() {
         ErrorKind::AddrInUse => {
             fault("the port is taken; stop the other program or choose another with --listen 127.0.0.1:PORT".into())

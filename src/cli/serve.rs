@@ -29,6 +29,8 @@ pub(super) fn run(common: &Common, args: &ServeArgs) -> Result<(), CliError> {
     runtime.block_on(server::serve(listener, parts, stop_signal()))?;
     tracing::info!("stopped");
     engine.close();
+    // What still runs belongs to clients that are gone; waiting for it would only delay the end.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     Ok(())
 }
 
@@ -41,6 +43,13 @@ fn open(data: &Path, settings: Settings, runtime: &tokio::runtime::Runtime) -> R
         replayed_samples = store.replayed_samples,
         "data folder open"
     );
+    if let Some(tail) = &store.log.torn_tail {
+        tracing::warn!(
+            file = %tail.path,
+            bytes = tail.bytes,
+            "the log ended in an unfinished write, as after a crash; it was cut, nothing acknowledged was in it"
+        );
+    }
     if store.log.missing > 0 || store.unreadable_records > 0 {
         tracing::error!(
             missing_records = store.log.missing,

@@ -28,10 +28,11 @@ pub(super) struct Loaded {
     pub(super) samples: u64,
     pub(super) timing: Timing,
     pub(super) truth: synth::Truth,
+    /// The fleet where its trace ended; it can live on.
+    pub(super) fleet: Fleet,
 }
 
-/// Loads both data sets. A folder that has them already (from a demo before) gets the time since added by the fleet's
-/// own rules only if its seed is the same; otherwise samples of the past that are already there are simply repeated.
+/// Loads both data sets into an empty store.
 pub(super) fn run(engine: &Engine, url: &str, seed: u64, show: &Show) -> Result<Loaded, CliError> {
     let started = Instant::now();
     let spec = FleetSpec { seed, ..FleetSpec::ending_at(SystemClock.now()) };
@@ -52,6 +53,9 @@ pub(super) fn run(engine: &Engine, url: &str, seed: u64, show: &Show) -> Result<
             Ok::<u64, CliError>(samples)
         });
         let gone = || CliError::Failed("loading stopped".into());
+        let mut metadata = Batch::default();
+        fleet.metadata().into_iter().for_each(|one| metadata.push_metadata(one));
+        send.send(metadata).map_err(|_| gone())?;
         let made = replay(&mut fleet, |batch| {
             bar.inc(20);
             send.send(batch).map_err(|_| gone())
@@ -66,7 +70,25 @@ pub(super) fn run(engine: &Engine, url: &str, seed: u64, show: &Show) -> Result<
     bar.finish_and_clear();
     let series = engine.core().store.stats().series;
     let timing = Timing { what: format!("{series} series, {samples} samples"), took: started.elapsed() };
-    Ok(Loaded { series, samples, timing, truth })
+    Ok(Loaded { series, samples, timing, truth, fleet })
+}
+
+/// Lets the fleet live on: sends its scrapes when their time has come, until told to stop.
+pub(super) fn go_on(mut fleet: Fleet, url: &str, stop: &std::sync::atomic::AtomicBool) {
+    let client = Client::new(url);
+    let mut batch = Batch::default();
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        if fleet.next_at() > SystemClock.now() {
+            std::thread::sleep(Duration::from_millis(200));
+            continue;
+        }
+        batch.clear();
+        let sent = fleet.scrape(&mut batch).map_err(|err| CliError::Failed(err.to_string()));
+        let sent = sent.and_then(|_| client.post("/api/v1/write", &WRITE_HEADERS, &encoded(&batch)?));
+        if let Err(err) = sent {
+            tracing::warn!(%err, "the demo's fleet stands still for a moment");
+        }
+    }
 }
 
 struct Sender<'a> {

@@ -22,6 +22,9 @@ use super::{Core, EngineError};
 /// The three evaluations, in the order in which they run.
 const KINDS: [Kind; 3] = [Kind::Scale, Kind::Rightsize, Kind::Capacity];
 
+/// Longest pause while there is nothing to judge.
+const WHILE_EMPTY: Duration = Duration::from_secs(30);
+
 /// Evaluates advice on its rhythm.
 pub(crate) struct Advisor {
     core: Arc<Core>,
@@ -31,19 +34,27 @@ pub(crate) struct Advisor {
 pub(crate) fn evaluate_all(core: &Core) -> Result<usize, EngineError> {
     let mut open = 0;
     for kind in KINDS {
-        open += evaluate(core, kind)?;
+        open += evaluate(core, kind)?.open;
     }
     Ok(open)
 }
 
-fn evaluate(core: &Core, kind: Kind) -> Result<usize, EngineError> {
+/// What an evaluation found.
+struct Evaluated {
+    /// Targets that could be judged.
+    judged: usize,
+    /// Advice that is open.
+    open: usize,
+}
+
+fn evaluate(core: &Core, kind: Kind) -> Result<Evaluated, EngineError> {
     let now = core.clock.now();
     let found = match kind {
         Kind::Scale => scaling::evaluate(core, now)?,
         Kind::Rightsize => rightsizing::evaluate(core, now)?,
         Kind::Capacity => capacity::evaluate(core, now)?,
     };
-    replace_all(core, kind, found, now)
+    Ok(Evaluated { judged: found.len(), open: replace_all(core, kind, found, now)? })
 }
 
 impl Advisor {
@@ -52,16 +63,22 @@ impl Advisor {
     }
 
     pub(crate) fn run(&self, stop: &Stop) {
-        let mut last: [Option<Instant>; 3] = [None; 3];
+        let mut next = [Instant::now(); 3];
         while !stop.wait(Duration::from_secs(1)) {
-            for (kind, last) in KINDS.into_iter().zip(&mut last) {
-                if last.is_some_and(|last| last.elapsed() < self.every(kind)) {
+            for (kind, next) in KINDS.into_iter().zip(&mut next) {
+                if Instant::now() < *next {
                     continue;
                 }
-                *last = Some(Instant::now());
-                if let Err(err) = evaluate(&self.core, kind) {
-                    tracing::warn!(?kind, %err, "advice not evaluated; it is tried again at its next turn");
-                }
+                let pause = match evaluate(&self.core, kind) {
+                    // Nothing to judge yet: data may begin to come at any moment, and its first advice should not wait.
+                    Ok(Evaluated { judged: 0, .. }) => self.every(kind).min(WHILE_EMPTY),
+                    Ok(_) => self.every(kind),
+                    Err(err) => {
+                        tracing::warn!(?kind, %err, "advice not evaluated; it is tried again");
+                        self.every(kind).min(WHILE_EMPTY)
+                    }
+                };
+                *next = Instant::now() + pause;
             }
         }
     }

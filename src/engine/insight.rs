@@ -46,15 +46,21 @@ impl Insights {
     fn past(&self, record: &ForecastRecord) -> Vec<(Timestamp, f64)> {
         let Some(step) = Step::new(record.step_ms) else { return Vec::new() };
         let job = jobs::effective(&self.core.settings).into_iter().find(|job| job.name == record.job);
-        let Some(query) = job.as_ref().and_then(|job| job.promql.as_deref()) else { return Vec::new() };
         let reach = job.as_ref().map_or(PAST_MAX, |job| Millis(job.horizon.0.0.saturating_mul(3)).min(PAST_MAX));
         let end = self.core.clock.now().max(Timestamp(record.origin_ms)).floor(step);
-        let items = logged(self.core.range(query, (end - reach).floor(step), end, step));
-        let own = |item: &promql::MatrixItem| {
-            let labels = item.labels.iter().filter(|(name, _)| *name != series::METRIC_NAME);
+        let start = (end - reach).floor(step);
+        let own = |labels: &series::Labels| {
+            let labels = labels.iter().filter(|(name, _)| *name != series::METRIC_NAME);
             labels.map(|(n, v)| (n.to_owned(), v.to_owned())).collect::<Vec<_>>() == record.labels
         };
-        items.into_iter().find(own).map(|item| item.points).unwrap_or_default()
+        // The record keeps its query: a chart must not lose its past when the job has left the configuration.
+        if promql::parse(&record.query).is_ok() {
+            let items = logged(self.core.range(&record.query, start, end, step));
+            return items.into_iter().find(|item| own(&item.labels)).map(|item| item.points).unwrap_or_default();
+        }
+        let series = logged(self.core.runtime.block_on(self.core.sql.series(&record.query)));
+        let found = series.into_iter().find(|(labels, _)| own(labels));
+        found.map(|(_, columns)| columns.iter().filter(|(at, _)| *at >= start).collect()).unwrap_or_default()
     }
 }
 
@@ -294,7 +300,7 @@ fn summary(record: &ForecastRecord) -> ForecastSummary {
     let selector = format!("foretide_forecast{{job=\"{}\"}}", record.job);
     ForecastSummary {
         id: record.id.clone(),
-        title: record.title.clone(),
+        title: titled(record),
         series: record.query.clone(),
         unit: record.unit.clone(),
         model: record.model.clone(),
@@ -309,6 +315,12 @@ fn summary(record: &ForecastRecord) -> ForecastSummary {
             cli: Some(format!("foretide jobs run {}", record.job)),
         },
     }
+}
+
+/// The title, with what tells the series of one job apart.
+fn titled(record: &ForecastRecord) -> String {
+    let labels: Vec<&str> = record.labels.iter().map(|(_, value)| value.as_str()).collect();
+    if labels.is_empty() { record.title.clone() } else { format!("{} · {}", record.title, labels.join(" ")) }
 }
 
 /// Central intervals among the record's quantiles, widest first.

@@ -61,6 +61,7 @@ impl Maintenance for Upkeep {
             rejected: stats.rejected_samples,
             series: stats.series,
             stored_bytes: stats.file_bytes,
+            stored_samples: stats.file_samples,
             memory_bytes: stats.memtable_bytes,
             log_bytes: stats.log_bytes,
         }

@@ -76,7 +76,7 @@ fn objection(hosts: &[String], request: &Request) -> Option<Fault> {
     if !hosts.is_empty() && !hosts.iter().any(|known| known.eq_ignore_ascii_case(without_port(&host))) {
         let message = format!("host {host:?} is not one this server answers for");
         let fault = Fault::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", message);
-        return Some(fault.hint("add the name to the list of accepted hosts in the configuration"));
+        return Some(fault.hint("use http://localhost or http://127.0.0.1 with this port; other names are refused so that no web page can reach us by renaming itself"));
     }
     (changes_state(request.method()) && is_cross_site(&host, request.headers())).then(|| {
         let fault =

@@ -71,6 +71,7 @@ pub struct SqlAnswer {
 pub struct SqlEngine {
     context: SessionContext,
     limits: SqlLimits,
+    threads: Arc<Threads>,
 }
 
 impl SqlEngine {
@@ -94,12 +95,13 @@ impl SqlEngine {
         let state = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
         let context = SessionContext::new_with_state(state.build());
         // Generators as tables would allocate what their arguments say, past every memory pool.
-        for generator in ["generate_series", "range"] {
+        for generator in gate::GENERATORS {
             context.deregister_udtf(generator);
+            context.deregister_udf(generator);
         }
         let sources = Sources { select, system, series_max: limits.series_max };
         context.register_catalog(CATALOG, Arc::new(Catalog::new(sources)));
-        Ok(Self { context, limits })
+        Ok(Self { context, limits, threads: Arc::new(Threads::new(threads)?) })
     }
 
     /// Runs a statement. Errors before the first batch are returned here; later ones end the body.
@@ -110,8 +112,7 @@ impl SqlEngine {
         let limit = request.timeout.unwrap_or(self.limits.timeout).min(self.limits.timeout);
         let deadline = Deadline { at: Instant::now() + limit, limit };
         let rows_max = request.rows_max.unwrap_or(self.limits.rows_max).min(self.limits.rows_max);
-        let stream = deadline.bound(self.start(&request.sql)).await??;
-        let schema = stream.schema();
+        let (schema, stream) = self.start(request.sql, deadline).await?;
         let beyond = if request.truncate { Beyond::Cut } else { Beyond::Refuse };
         let mut batches = Box::pin(bounded(stream, rows_max, beyond, deadline));
         let first = batches.next().await.transpose()?;
@@ -127,8 +128,7 @@ impl SqlEngine {
     pub async fn collect(&self, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>), SqlError> {
         let limit = self.limits.timeout;
         let deadline = Deadline { at: Instant::now() + limit, limit };
-        let stream = deadline.bound(self.start(sql)).await??;
-        let schema = stream.schema();
+        let (schema, stream) = self.start(sql.to_owned(), deadline).await?;
         let mut batches = Box::pin(bounded(stream, self.limits.rows_max, Beyond::Refuse, deadline));
         let mut all = Vec::new();
         while let Some(batch) = batches.next().await {
@@ -141,13 +141,89 @@ impl SqlEngine {
         &self.context
     }
 
-    async fn start(&self, sql: &str) -> Result<SendableRecordBatchStream, SqlError> {
-        let statement = gate::parse(sql)?;
-        let state = self.context.state();
-        let plan = state.statement_to_plan(statement).await?;
-        gate::check(&plan)?;
-        Ok(self.context.execute_logical_plan(plan).await?.execute_stream().await?)
+    /// Plans and runs a statement on the engine's own threads; batches come over a bounded channel. Dropping the stream
+    /// ends the work at its next pause.
+    async fn start(&self, sql: String, deadline: Deadline) -> Result<(SchemaRef, Batches), SqlError> {
+        let (send_schema, schema) = tokio::sync::oneshot::channel();
+        let (send, batches) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
+        let context = self.context.clone();
+        let work = self.threads.spawn(async move {
+            let mut stream = match plan(&context, &sql).await {
+                Ok(stream) => stream,
+                Err(err) => return drop(send_schema.send(Err(err))),
+            };
+            if send_schema.send(Ok(stream.schema())).is_err() {
+                return;
+            }
+            while let Some(batch) = stream.next().await {
+                if send.send(batch.map_err(SqlError::from)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let ended = || SqlError::Execution("the query ended without an answer; see the server's log".into());
+        let schema = deadline.bound(schema).await?.map_err(|_| ended())??;
+        Ok((schema, Batches { batches, _work: work }))
     }
+}
+
+/// Batches that may wait for a slow reader.
+const BATCHES_AHEAD: usize = 4;
+/// Stack of a thread: planners recurse as deep as statements nest, which the gate bounds (see `gate`).
+const STACK_BYTES: usize = 64 << 20;
+
+async fn plan(context: &SessionContext, sql: &str) -> Result<SendableRecordBatchStream, SqlError> {
+    let statement = gate::parse(sql)?;
+    let plan = context.state().statement_to_plan(statement).await?;
+    gate::check(&plan)?;
+    Ok(context.execute_logical_plan(plan).await?.execute_stream().await?)
+}
+
+/// Threads of queries, apart from those that serve connections: a busy query must not keep a health check waiting.
+struct Threads(Option<tokio::runtime::Runtime>);
+
+impl Threads {
+    fn new(threads: usize) -> Result<Self, SqlError> {
+        let built = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("sql")
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build();
+        built
+            .map(|runtime| Self(Some(runtime)))
+            .map_err(|err| SqlError::Execution(format!("start query threads: {err}")))
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Work {
+        Work(self.0.as_ref().map(|runtime| runtime.spawn(work).abort_handle()))
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // In the background, because the last owner may be a thread that must not block.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Running work; ended when dropped.
+struct Work(Option<tokio::task::AbortHandle>);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if let Some(work) = &self.0 {
+            work.abort();
+        }
+    }
+}
+
+/// Batches on their way from the engine's threads.
+struct Batches {
+    batches: tokio::sync::mpsc::Receiver<Result<RecordBatch, SqlError>>,
+    _work: Work,
 }
 
 #[derive(Clone, Copy)]
@@ -172,7 +248,7 @@ enum Beyond {
 
 /// The batches of `stream`, ended with an error at the deadline and, as asked, at `rows_max` rows.
 fn bounded(
-    stream: SendableRecordBatchStream,
+    stream: Batches,
     rows_max: usize,
     beyond: Beyond,
     deadline: Deadline,
@@ -181,8 +257,8 @@ fn bounded(
         if left == 0 && beyond == Beyond::Cut {
             return Ok(None);
         }
-        let Some(batch) = deadline.bound(stream.next()).await? else { return Ok(None) };
-        let batch = batch.map_err(SqlError::from)?;
+        let Some(batch) = deadline.bound(stream.batches.recv()).await? else { return Ok(None) };
+        let batch = batch?;
         if batch.num_rows() <= left {
             let left = left - batch.num_rows();
             return Ok(Some((batch, (stream, left))));

@@ -11,14 +11,29 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement as Ast};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::SqlError;
 
 /// Longest statement.
 const TEXT_BYTES_MAX: usize = 64 << 10;
-/// Largest count that `repeat`, `lpad`, `rpad` and generators take.
-const COUNT_MAX: i64 = 100_000;
-const COUNTED: [&str; 5] = ["repeat", "lpad", "rpad", "generate_series", "range"];
+/// Operators of a statement. Trees grow as deep as chains of operators are long, and what walks them recurses, so this
+/// bounds the stack that a statement can use.
+const OPERATORS_MAX: usize = 600;
+/// Open parentheses at any place.
+const NESTING_MAX: usize = 60;
+/// Tables, subqueries and set operations of a statement.
+const SELECTS_MAX: usize = 64;
+/// Commas outside of brackets of one FROM and JOINs together: each multiplies what the planner looks at.
+const JOINS_MAX: usize = 16;
+/// Largest count that `repeat`, `lpad` and `rpad` take.
+const COUNT_MAX: i64 = 10_000;
+const COUNTED: [&str; 3] = ["repeat", "lpad", "rpad"];
+/// Functions that make lists as long as their arguments say; they are taken out of the session.
+pub(crate) const GENERATORS: [&str; 6] =
+    ["generate_series", "range", "array_repeat", "list_repeat", "array_resize", "list_resize"];
 
 /// Parses exactly one reading statement.
 pub(crate) fn parse(sql: &str) -> Result<Statement, SqlError> {
@@ -26,6 +41,7 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, SqlError> {
         let message = format!("statement is {} bytes long; at most {TEXT_BYTES_MAX} are taken", sql.len());
         return Err(SqlError::Parse { message, line: None, column: None });
     }
+    bound(sql)?;
     let mut statements: VecDeque<Statement> = DFParser::parse_sql(sql)?;
     let missing = |message: &str| SqlError::Parse { message: message.into(), line: None, column: None };
     let statement = statements.pop_front().ok_or_else(|| missing("no statement; write for instance SHOW TABLES"))?;
@@ -33,6 +49,89 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, SqlError> {
         return Err(missing("more than one statement; send them one by one"));
     }
     if reads(&statement) { Ok(statement) } else { Err(refused(sql)) }
+}
+
+/// Counts what makes trees deep or plans wide, on the flat list of tokens, before anything recurses.
+fn bound(sql: &str) -> Result<(), SqlError> {
+    let fault = |message: String| SqlError::Parse { message, line: None, column: None };
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize().map_err(|err| fault(err.to_string()))?;
+    let mut counts = Counts::default();
+    for token in &tokens {
+        counts.add(token);
+    }
+    for (what, count, limit) in [
+        ("operators", counts.operators, OPERATORS_MAX),
+        ("levels of brackets", counts.deepest, NESTING_MAX),
+        ("SELECTs, WITHs and set operations", counts.selects, SELECTS_MAX),
+        ("joined tables", counts.joins, JOINS_MAX),
+    ] {
+        if count > limit {
+            return Err(fault(format!("statement has {count} {what}; at most {limit} are taken")));
+        }
+    }
+    Ok(())
+}
+
+/// What [`bound`] counts.
+#[derive(Default)]
+struct Counts {
+    operators: usize,
+    depth: usize,
+    deepest: usize,
+    selects: usize,
+    joins: usize,
+    /// Depths of brackets at which a FROM list is open.
+    from: Vec<usize>,
+}
+
+impl Counts {
+    fn add(&mut self, token: &Token) {
+        match token {
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                self.depth += 1;
+                self.deepest = self.deepest.max(self.depth);
+            }
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                self.from.retain(|depth| *depth < self.depth);
+                self.depth = self.depth.saturating_sub(1);
+            }
+            Token::Comma => self.joins += usize::from(self.from.last() == Some(&self.depth)),
+            Token::Word(word) => self.word(word.keyword),
+            Token::Whitespace(_)
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::Period
+            | Token::SemiColon
+            | Token::EOF => {}
+            // Everything else is an operator or joins two parts like one.
+            _ => self.operators += 1,
+        }
+    }
+
+    fn word(&mut self, keyword: Keyword) {
+        match keyword {
+            Keyword::SELECT | Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::VALUES => {
+                self.selects += 1;
+                self.from.retain(|depth| *depth < self.depth);
+            }
+            Keyword::FROM => self.from.push(self.depth),
+            Keyword::WHERE | Keyword::GROUP | Keyword::ORDER | Keyword::HAVING | Keyword::LIMIT | Keyword::WINDOW => {
+                self.from.retain(|depth| *depth < self.depth);
+            }
+            Keyword::JOIN => self.joins += 1,
+            Keyword::AND
+            | Keyword::OR
+            | Keyword::NOT
+            | Keyword::IS
+            | Keyword::IN
+            | Keyword::LIKE
+            | Keyword::ILIKE
+            | Keyword::BETWEEN
+            | Keyword::CASE
+            | Keyword::WHEN => self.operators += 1,
+            _ => {}
+        }
+    }
 }
 
 fn refused(sql: &str) -> SqlError {
@@ -123,29 +222,32 @@ fn allowed(node: &LogicalPlan) -> bool {
     )
 }
 
-/// A memory pool does not see what one function call allocates, so counts are bounded before it runs.
+/// A memory pool does not see what one function call allocates, so counts are literals, bounded before the call runs, and
+/// one counted call cannot feed another.
 fn oversized(expr: &Expr) -> Option<SqlError> {
     let Expr::ScalarFunction(call) = expr else { return None };
     let name = call.func.name();
     if !COUNTED.contains(&name) {
         return None;
     }
-    let too_large = |value: &ScalarValue| {
-        let count = value.cast_to(&arrow::datatypes::DataType::Int64).ok();
-        matches!(count, Some(ScalarValue::Int64(Some(count))) if count.checked_abs().is_none_or(|count| count > COUNT_MAX))
-    };
-    let fault = |why: &str| Some(SqlError::Refused(format!("{name}() {why}; at most {COUNT_MAX} are allowed")));
-    for (i, argument) in call.args.iter().enumerate() {
-        match argument {
-            Expr::Literal(value, _) if too_large(value) => return fault("asks for too many"),
-            Expr::Literal(..) => {}
-            // A text argument may be a column; a count must be a number that can be seen here.
-            _ if i == 0 && !name.contains("range") && !name.contains("series") => {}
-            Expr::Negative(_) | Expr::Cast(_) => {}
-            _ => return fault("needs literal counts"),
-        }
+    let fault = |why: &str| Some(SqlError::Refused(format!("{name}() {why}")));
+    let nested = call.args.iter().any(|argument| argument.exists(|inner| Ok(is_counted(inner))).unwrap_or(true));
+    if nested {
+        return fault("inside another of repeat, lpad and rpad is not allowed");
     }
-    None
+    match call.args.get(1) {
+        Some(Expr::Literal(count, _)) if within(count) => None,
+        _ => fault(&format!("needs a literal count of at most {COUNT_MAX}")),
+    }
+}
+
+fn is_counted(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if COUNTED.contains(&call.func.name()))
+}
+
+fn within(count: &ScalarValue) -> bool {
+    let count = count.cast_to(&arrow::datatypes::DataType::Int64).ok();
+    matches!(count, Some(ScalarValue::Int64(Some(count))) if (0..=COUNT_MAX).contains(&count))
 }
 
 #[cfg(test)]
@@ -188,5 +290,28 @@ mod tests {
         ] {
             assert!(parse(sql).is_err(), "{sql}");
         }
+    }
+
+    #[test]
+    fn what_would_exhaust_stack_or_planner_is_refused_before_it_is_parsed() {
+        for sql in [
+            format!("SELECT 1{}", "+1".repeat(2000)),
+            format!("SELECT 1 WHERE 1=0{}", " OR 1=1".repeat(2000)),
+            format!("SELECT 1{}", "::int".repeat(5000)),
+            format!("SELECT 1{}", " IS NULL".repeat(3000)),
+            format!("SELECT {}1{}", "(".repeat(500), ")".repeat(500)),
+            format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(500)),
+            format!("SELECT 1 FROM samples t{}", (0..200).map(|i| format!(", samples t{i}")).collect::<String>()),
+            format!("SELECT 1 FROM samples{}", " CROSS JOIN samples".repeat(40)),
+            format!(
+                "WITH a AS (SELECT 1){} SELECT 1",
+                (0..500).map(|i| format!(", a{i} AS (SELECT 1)")).collect::<String>()
+            ),
+            format!("SELECT 'a'{}", "||'a'".repeat(5000)),
+        ] {
+            assert!(parse(&sql).is_err(), "{}…", &sql[..60]);
+        }
+        let wide = format!("SELECT {} FROM samples WHERE value > 1 AND ts < now()", vec!["value"; 500].join(", "));
+        assert!(parse(&wide).is_ok());
     }
 }

@@ -55,6 +55,14 @@ pub enum StoreError {
         /// What failed.
         source: codec::CodecError,
     },
+    /// A chunk file holds a series that the series table does not describe: the table has lost rows.
+    #[error("{file} holds series {id}, which the series table lacks; restore default/series from a backup")]
+    UnknownSeries {
+        /// The series.
+        id: series::SeriesId,
+        /// The chunk file.
+        file: String,
+    },
     /// The writer thread is gone.
     #[error("store is closed")]
     Closed,

@@ -57,9 +57,9 @@ pub(crate) fn open_files(
         let file = OpenFile::open(disk, entry.clone())?;
         let keys = file.file.keys()?;
         for i in 0..keys.series_id.len() {
-            if let Some(number) = index.find_id(series::SeriesId(keys.series_id[i])) {
-                index.entry(number).widen(keys.min_ts[i], keys.max_ts[i]);
-            }
+            let id = series::SeriesId(keys.series_id[i]);
+            let number = index.find_id(id).ok_or_else(|| StoreError::UnknownSeries { id, file: entry.path.clone() })?;
+            index.entry(number).widen(keys.min_ts[i], keys.max_ts[i]);
         }
         files.push(file);
     }

@@ -43,7 +43,7 @@ pub(super) fn evaluate(core: &Core, now: Timestamp) -> Result<Vec<Recommendation
 
 /// Whether the threshold is likely to be met within a year.
 fn in_sight(runway: &Runway) -> bool {
-    runway.days_p50.is_some_and(|days| days <= IN_SIGHT_DAYS)
+    runway.growth_per_day > 0.0 && runway.days_p50.is_some_and(|days| days <= IN_SIGHT_DAYS)
 }
 
 /// Every real file system that node_exporter reports.

@@ -90,6 +90,8 @@ pub struct IngestStats {
     pub series: u64,
     /// Bytes of all files.
     pub stored_bytes: u64,
+    /// Samples in these files, also from before the start.
+    pub stored_samples: u64,
     /// Bytes of samples in memory.
     pub memory_bytes: u64,
     /// Bytes of the log.

@@ -288,6 +288,7 @@ impl Maintenance for World {
             rejected: 0,
             series,
             stored_bytes: samples / 5,
+            stored_samples: samples,
             memory_bytes: series * 2200 + 9_400_000,
             log_bytes: 1 << 20,
         }

@@ -28,8 +28,11 @@ export async function startSparks() {
   onTheme(drawAll);
 }
 
-const stored = (ingest) => (ingest.samples > 0 && ingest.stored_bytes > 0
-  ? `${(ingest.stored_bytes / ingest.samples).toFixed(2)} bytes a sample` : `log ${bytes(ingest.log_bytes)}`);
+const stored = (ingest) => {
+  const log = `log ${bytes(ingest.log_bytes)}`;
+  if (!(ingest.stored_samples > 0)) return log;
+  return `${(ingest.stored_bytes / ingest.stored_samples).toFixed(2)} bytes a sample, ${log}`;
+};
 
 function set(tile, value, note) {
   const node = byId(tile);
