@@ -70,10 +70,14 @@ fn strip_place(text: &str) -> &str {
     }
 }
 
-/// Of ``unknown field `lisen`, expected one of `listen`, `data` `` the listed name nearest to the unknown one.
+/// Of ``unknown field `lisen`, expected one of listen, data`` the listed name nearest to the unknown one.
 pub(super) fn nearest(why: &str) -> Option<String> {
-    let mut quoted = why.split('`').skip(1).step_by(2);
-    let unknown = quoted.next().filter(|_| why.contains("unknown field") || why.contains("unknown variant"))?;
-    let near = quoted.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min()?;
+    let (said, listed) = why.split_once(", expected ")?;
+    if !said.contains("unknown field") && !said.contains("unknown variant") {
+        return None;
+    }
+    let unknown = said.split('`').nth(1)?;
+    let names = listed.split([',', ' ', '`']).filter(|word| !word.is_empty() && !matches!(*word, "one" | "of" | "or"));
+    let near = names.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min()?;
     (near.0 <= 3.max(unknown.len() / 3)).then(|| near.1.to_owned())
 }

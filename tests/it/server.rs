@@ -35,8 +35,22 @@ impl Server {
 
     /// As [`Server::start`], with these variables instead.
     pub(crate) fn start_with(data: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::ready("serve", data, variables)
+    }
+
+    /// Starts the demo, which loads its data and then serves until it is stopped.
+    pub(crate) fn demo(data: &Path) -> Self {
+        Self::ready("demo", data, &[])
+    }
+
+    /// Starts a server and does not wait.
+    pub(crate) fn spawn(data: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::launch("serve", data, variables)
+    }
+
+    fn ready(command: &str, data: &Path, variables: &[(&str, &str)]) -> Self {
         for _ in 0..PORT_TRIES {
-            let mut server = Self::spawn(data, variables);
+            let mut server = Self::launch(command, data, variables);
             if server.wait_until_ready() {
                 return server;
             }
@@ -44,12 +58,11 @@ impl Server {
         panic!("no free port after {PORT_TRIES} tries");
     }
 
-    /// Starts a server and does not wait.
-    pub(crate) fn spawn(data: &Path, variables: &[(&str, &str)]) -> Self {
+    fn launch(command: &str, data: &Path, variables: &[(&str, &str)]) -> Self {
         let address = free_address();
         let log = log_of(data);
         let file = open_log(&log);
-        let mut command = program::foretide(&["serve", "--listen", &address]);
+        let mut command = program::foretide(&[command, "--listen", &address]);
         command.arg("--data").arg(data).envs(variables.iter().copied());
         command.stdout(Stdio::null()).stderr(file);
         let child = command.spawn().expect("the server starts");

@@ -10,6 +10,8 @@ use crate::settings::CapacityResource;
 const STEP: Step = Step::from_secs(3600);
 /// Runways beyond this are no advice yet.
 const IN_SIGHT_DAYS: f64 = 365.0;
+/// Runways below this are advice however uncertain they are.
+const NEAR_DAYS: f64 = 60.0;
 /// How long advice holds.
 const VALID_FOR: Millis = Millis::from_days(1);
 
@@ -41,9 +43,12 @@ pub(super) fn evaluate(core: &Core, now: Timestamp) -> Result<Vec<Recommendation
     Ok(found)
 }
 
-/// Whether the threshold is likely to be met within a year.
+/// Whether the threshold is likely to be met within a year. Unless it is near, a range without an end (in one of ten
+/// futures it is never met) is no ground for a purchase.
 fn in_sight(runway: &Runway) -> bool {
-    runway.growth_per_day > 0.0 && runway.days_p50.is_some_and(|days| days <= IN_SIGHT_DAYS)
+    let near = runway.days_p50.is_some_and(|days| days <= NEAR_DAYS);
+    let sure = runway.days_p90.is_some() && runway.days_p50.is_some_and(|days| days <= IN_SIGHT_DAYS);
+    runway.growth_per_day > 0.0 && (near || sure)
 }
 
 /// Every real file system that node_exporter reports.

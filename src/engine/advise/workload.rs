@@ -6,6 +6,9 @@
 use scale::Target;
 use series::Labels;
 
+/// Letters of Kubernetes' generated names: no vowels and nothing that looks like one (`k8s.io/apimachinery/pkg/util/rand`).
+const GENERATED: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
 /// The workload of a pod.
 pub(super) fn target_of(labels: &Labels) -> Option<Target> {
     let (namespace, pod) = (labels.get("namespace")?, labels.get("pod")?);
@@ -16,7 +19,11 @@ pub(super) fn target_of(labels: &Labels) -> Option<Target> {
 /// A matcher for the pods of a workload.
 pub(super) fn pods_of(target: &Target) -> String {
     let namespace = target.namespace().unwrap_or("default");
-    let suffix = if target.kind() == "statefulset" { "[0-9]+" } else { "[a-z0-9]+-[a-z0-9]{5}" };
+    let suffix = match target.kind() {
+        "statefulset" => "[0-9]+",
+        "daemonset" => "[a-z0-9]{5}",
+        _ => "[a-z0-9]+-[a-z0-9]{5}",
+    };
     // Names of targets hold only letters, digits, `-`, `_` and `.`; a dot is the only one a pattern would misread.
     let name = target.name().replace('.', "[.]");
     format!("namespace=\"{namespace}\",pod=~\"{name}-{suffix}\"")
@@ -27,7 +34,7 @@ fn owner_of(pod: &str) -> (&'static str, &str) {
     if !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()) {
         return ("statefulset", rest);
     }
-    let generated = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let generated = |text: &str| text.bytes().all(|b| GENERATED.contains(&b));
     match rest.rsplit_once('-') {
         Some((name, hash)) if last.len() == 5 && generated(last) && hash.len() >= 5 && generated(hash) => {
             ("deployment", name)
@@ -46,7 +53,8 @@ mod tests {
         for (pod, owner) in [
             ("checkout-7d9f8c6b5-x2x4z", ("deployment", "checkout")),
             ("db-0", ("statefulset", "db")),
-            ("node-agent-abcde", ("daemonset", "node-agent")),
+            ("node-agent-x2x4z", ("daemonset", "node-agent")),
+            ("my-first-house", ("pod", "my-first-house")),
             ("single", ("pod", "single")),
         ] {
             assert_eq!(owner_of(pod), owner, "{pod}");
