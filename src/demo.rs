@@ -51,7 +51,7 @@ pub(crate) fn run(common: &Common, args: &DemoArgs) -> Result<(), CliError> {
         let ended = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| load::go_on(loaded.fleet, &url, &ended));
-            runtime.block_on(cli::stop_signal());
+            runtime.block_on(async { cli::stop_signal().await });
             ended.store(true, std::sync::atomic::Ordering::Relaxed);
         });
     }

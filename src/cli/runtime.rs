@@ -50,22 +50,26 @@ pub(crate) async fn bind(address: &str) -> Result<TcpListener, CliError> {
     })
 }
 
-/// Completes at the first SIGTERM or Ctrl-C. A second one ends the process at once, which is as safe as a crash.
-pub(crate) async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        // Without signal handlers the process is ended by the system's default action.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tokio::spawn(async move {
+/// A future that completes at the first SIGTERM or Ctrl-C. The handlers are in place when this returns, so a signal that
+/// comes while a folder is still being opened ends the program in order, too. A second signal ends the process at once,
+/// which is as safe as a crash. Must be called inside the runtime.
+pub(crate) fn stop_signal() -> impl Future<Output = ()> + Send {
+    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+    async move {
+        let Ok((mut terminate, mut interrupt)) = signals else {
+            // Without handlers the system's default action ends the process.
+            return std::future::pending().await;
+        };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        std::process::exit(130);
-    });
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            std::process::exit(130);
+        });
+    }
 }

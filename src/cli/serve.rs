@@ -20,13 +20,17 @@ pub(super) fn run(common: &Common, args: &ServeArgs) -> Result<(), CliError> {
     }
     let runtime = runtime()?;
     let (address, data) = (settings.listen.clone(), settings.data.clone());
+    let stop = {
+        let _inside = runtime.enter();
+        stop_signal()
+    };
     // The port comes first: a taken one must not cost a replay of the log.
     let listener = runtime.block_on(bind(&address))?;
     let mut engine = open(&data, settings, &runtime)?;
     engine.start()?;
     let parts = engine.parts();
     tracing::info!(%address, data = %data.display(), "serving; page at http://{address}/");
-    runtime.block_on(server::serve(listener, parts, stop_signal()))?;
+    runtime.block_on(server::serve(listener, parts, stop))?;
     tracing::info!("stopped");
     engine.close();
     // What still runs belongs to clients that are gone; waiting for it would only delay the end.

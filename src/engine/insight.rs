@@ -187,9 +187,10 @@ impl Wanted for Option<String> {
 
 fn recommendation(advice: &Recommendation) -> server::Recommendation {
     let due = match &advice.details {
-        Details::Scale(decision) => {
-            Some(decision.upcoming.map_or(decision.when, |upcoming| upcoming.when)).filter(|when| when.0 > 0)
-        }
+        Details::Scale(decision) => Some(match (decision.action, decision.upcoming) {
+            (scale::Action::Hold, Some(upcoming)) => upcoming.when,
+            _ => decision.at.max(decision.when),
+        }),
         Details::Capacity(runway) => runway.add_before,
         Details::Rightsize(_) => None,
     };

@@ -206,7 +206,11 @@ fn summary(chart: &ForecastChart) -> String {
     }
     text.push('.');
     if !chart.marks.is_empty() {
-        text.push_str(&format!(" {} anomalies are marked.", chart.marks.len()));
+        let marked = match chart.marks.len() {
+            1 => " 1 anomaly is marked.".to_owned(),
+            n => format!(" {n} anomalies are marked."),
+        };
+        text.push_str(&marked);
     }
     text
 }
