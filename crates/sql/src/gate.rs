@@ -28,6 +28,10 @@ const NESTING_MAX: usize = 60;
 const SELECTS_MAX: usize = 64;
 /// Commas outside of brackets of one FROM and JOINs together: each multiplies what the planner looks at.
 const JOINS_MAX: usize = 16;
+/// The same where WITH names subqueries: each use of a name copies its plan, so names that use names double it again and
+/// again.
+const SELECTS_WITH_MAX: usize = 24;
+const JOINS_WITH_MAX: usize = 10;
 /// Largest count that `repeat`, `lpad` and `rpad` take.
 const COUNT_MAX: i64 = 10_000;
 const COUNTED: [&str; 3] = ["repeat", "lpad", "rpad"];
@@ -62,8 +66,8 @@ fn bound(sql: &str) -> Result<(), SqlError> {
     for (what, count, limit) in [
         ("operators", counts.operators, OPERATORS_MAX),
         ("levels of brackets", counts.deepest, NESTING_MAX),
-        ("SELECTs, WITHs and set operations", counts.selects, SELECTS_MAX),
-        ("joined tables", counts.joins, JOINS_MAX),
+        ("SELECTs and set operations", counts.selects, if counts.has_with { SELECTS_WITH_MAX } else { SELECTS_MAX }),
+        ("joined tables", counts.joins, if counts.has_with { JOINS_WITH_MAX } else { JOINS_MAX }),
     ] {
         if count > limit {
             return Err(fault(format!("statement has {count} {what}; at most {limit} are taken")));
@@ -80,6 +84,7 @@ struct Counts {
     deepest: usize,
     selects: usize,
     joins: usize,
+    has_with: bool,
     /// Depths of brackets at which a FROM list is open.
     from: Vec<usize>,
 }
@@ -119,6 +124,7 @@ impl Counts {
                 self.from.retain(|depth| *depth < self.depth);
             }
             Keyword::JOIN => self.joins += 1,
+            Keyword::WITH => self.has_with = true,
             Keyword::AND
             | Keyword::OR
             | Keyword::NOT
@@ -308,6 +314,12 @@ mod tests {
                 (0..500).map(|i| format!(", a{i} AS (SELECT 1)")).collect::<String>()
             ),
             format!("SELECT 'a'{}", "||'a'".repeat(5000)),
+            format!(
+                "WITH a0 AS (SELECT 1){} SELECT * FROM a20",
+                (1..21)
+                    .map(|i| format!(", a{i} AS (SELECT * FROM a{0} UNION ALL SELECT * FROM a{0})", i - 1))
+                    .collect::<String>()
+            ),
         ] {
             assert!(parse(&sql).is_err(), "{}…", &sql[..60]);
         }
