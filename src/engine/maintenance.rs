@@ -37,6 +37,10 @@ impl Maintenance for Upkeep {
         let report = self.core.store.flush(merge).map_err(|err| match err {
             StoreError::Closed => MaintenanceError::Closed,
             StoreError::Log(wal::LogError::DiskFull { free_bytes }) => MaintenanceError::DiskFull { free_bytes },
+            // The object store hands the system's words on and not its code.
+            StoreError::Lake(err) if err.to_string().contains("No space left") => {
+                MaintenanceError::DiskFull { free_bytes: self.core.free_bytes() }
+            }
             other => MaintenanceError::Failed(other.to_string()),
         })?;
         Ok(FlushReport {
