@@ -51,7 +51,7 @@ fn open(data: &Path, settings: Settings, runtime: &tokio::runtime::Runtime) -> R
         tracing::warn!(
             file = %tail.path,
             bytes = tail.bytes,
-            "the log ended in an unfinished write, as after a crash; it was cut, nothing acknowledged was in it"
+            "the log ended in an unfinished write and was cut there; a crash leaves such an end, damage to the very last record looks the same"
         );
     }
     if store.log.missing > 0 || store.unreadable_records > 0 {
