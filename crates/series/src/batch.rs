@@ -4,12 +4,15 @@
 //!   labels   [canonical bytes of series 0][… of series 1]…
 //!   series   {labels: range, id, samples: range}…
 //!   columns  timestamps […], values […]
+//!   beside   histograms, exemplars: rare, so they are found by the number of their series
 //! ```
 //!
 //! A batch is reused: [`Batch::clear`] keeps every buffer.
 
 use std::ops::Range;
 
+use crate::exemplar::Exemplar;
+use crate::histogram::{Histogram, HistogramSample};
 use crate::labels::{Labels, LabelsRef, put_text};
 use crate::metadata::Metadata;
 use crate::time::Timestamp;
@@ -22,6 +25,8 @@ pub struct Batch {
     series: Vec<Entry>,
     timestamps: Vec<i64>,
     values: Vec<f64>,
+    histograms: Beside<HistogramSample>,
+    exemplars: Beside<Exemplar>,
     metadata: Vec<Metadata>,
 }
 
@@ -36,6 +41,17 @@ pub struct BatchSeries<'a> {
     pub timestamps: &'a [i64],
     /// Values beside the timestamps.
     pub values: &'a [f64],
+    /// Native histograms, in arrival order.
+    pub histograms: &'a [HistogramSample],
+    /// Exemplars, in arrival order.
+    pub exemplars: &'a [Exemplar],
+}
+
+/// Items of few series, each with the number of its series; numbers rise.
+#[derive(Debug, Clone)]
+struct Beside<T> {
+    series: Vec<u32>,
+    items: Vec<T>,
 }
 
 /// The label arena of a batch would pass 4 GiB.
@@ -57,6 +73,8 @@ impl Batch {
         self.series.clear();
         self.timestamps.clear();
         self.values.clear();
+        self.histograms.clear();
+        self.exemplars.clear();
         self.metadata.clear();
     }
 
@@ -107,6 +125,18 @@ impl Batch {
         }
     }
 
+    /// Adds a native histogram to the series opened last; as [`Batch::push`] without an open series.
+    pub fn push_histogram(&mut self, at: Timestamp, histogram: Histogram) {
+        debug_assert!(!self.series.is_empty(), "push before begin");
+        self.histograms.push(self.series.len(), HistogramSample { at, histogram });
+    }
+
+    /// Adds an exemplar to the series opened last; as [`Batch::push`] without an open series.
+    pub fn push_exemplar(&mut self, exemplar: Exemplar) {
+        debug_assert!(!self.series.is_empty(), "push before begin");
+        self.exemplars.push(self.series.len(), exemplar);
+    }
+
     /// Adds metadata of a metric family.
     pub fn push_metadata(&mut self, metadata: Metadata) {
         self.metadata.push(metadata);
@@ -117,14 +147,27 @@ impl Batch {
         self.series.len()
     }
 
-    /// Number of samples.
+    /// Number of float samples.
     pub fn n_samples(&self) -> usize {
         self.timestamps.len()
     }
 
-    /// Whether there is neither a sample nor metadata.
+    /// Number of native histograms.
+    pub fn n_histograms(&self) -> usize {
+        self.histograms.items.len()
+    }
+
+    /// Number of exemplars.
+    pub fn n_exemplars(&self) -> usize {
+        self.exemplars.items.len()
+    }
+
+    /// Whether there is neither a sample of any kind nor an exemplar nor metadata.
     pub fn is_empty(&self) -> bool {
-        self.timestamps.is_empty() && self.metadata.is_empty()
+        self.timestamps.is_empty()
+            && self.histograms.items.is_empty()
+            && self.exemplars.items.is_empty()
+            && self.metadata.is_empty()
     }
 
     /// Metadata carried along.
@@ -141,6 +184,8 @@ impl Batch {
             labels: LabelsRef::trusted(&self.arena[entry.labels.0 as usize..entry.labels.1 as usize]),
             timestamps: &self.timestamps[samples.clone()],
             values: &self.values[samples],
+            histograms: self.histograms.of(i),
+            exemplars: self.exemplars.of(i),
         }
     }
 
@@ -151,7 +196,49 @@ impl Batch {
 
     /// Bytes held by the buffers, for admission control.
     pub fn bytes(&self) -> usize {
-        self.arena.len() + self.series.len() * size_of::<Entry>() + self.timestamps.len() * 16
+        let buckets = |histogram: &Histogram| {
+            let (spans, counts) = [&histogram.positive, &histogram.negative]
+                .iter()
+                .fold((0, 0), |(spans, counts), side| (spans + side.spans.len(), counts + side.counts.len()));
+            (spans + counts + histogram.custom_bounds.len()) * 8
+        };
+        let histograms: usize =
+            self.histograms.items.iter().map(|item| size_of::<HistogramSample>() + buckets(&item.histogram)).sum();
+        let exemplars: usize =
+            self.exemplars.items.iter().map(|item| size_of::<Exemplar>() + item.labels.canonical().len()).sum();
+        let columns = self.series.len() * size_of::<Entry>() + self.timestamps.len() * 16;
+        self.arena.len() + columns + histograms + exemplars
+    }
+}
+
+impl<T> Default for Beside<T> {
+    fn default() -> Self {
+        Self { series: Vec::new(), items: Vec::new() }
+    }
+}
+
+impl<T> Beside<T> {
+    fn clear(&mut self) {
+        self.series.clear();
+        self.items.clear();
+    }
+
+    /// Adds an item to the newest of `n_series` series; dropped when there is none.
+    fn push(&mut self, n_series: usize, item: T) {
+        // A batch has fewer than 2^32 series: each takes at least a byte of the 4 GiB arena, but for one empty label set.
+        if let Some(newest) = n_series.checked_sub(1) {
+            self.series.push(newest as u32);
+            self.items.push(item);
+        }
+    }
+
+    fn of(&self, i: usize) -> &[T] {
+        if self.series.is_empty() {
+            return &[];
+        }
+        let start = self.series.partition_point(|&series| (series as usize) < i);
+        let end = self.series.partition_point(|&series| (series as usize) <= i);
+        &self.items[start..end]
     }
 }
 
@@ -175,5 +262,23 @@ mod tests {
         assert_eq!(batch.series(1).values, [3.0]);
         batch.clear();
         assert!(batch.is_empty() && batch.n_series() == 0);
+    }
+
+    #[test]
+    fn histograms_and_exemplars_stay_with_their_series() {
+        let mut batch = Batch::default();
+        let marker = |at| HistogramSample { at: Timestamp(at), histogram: Histogram::stale() };
+        for (name, times) in [("a", &[1_i64, 2][..]), ("b", &[]), ("c", &[3])] {
+            batch.begin([("__name__", name)]).expect("small");
+            for &at in times {
+                batch.push_histogram(Timestamp(at), marker(at).histogram);
+                batch.push_exemplar(Exemplar { labels: Labels::empty(), value: 1.0, at: Timestamp(at) });
+            }
+        }
+        let times = |i: usize| batch.series(i).histograms.iter().map(|item| item.at.0).collect::<Vec<_>>();
+        assert_eq!([times(0), times(1), times(2)], [vec![1, 2], vec![], vec![3]]);
+        assert_eq!(batch.series(2).exemplars.len(), 1);
+        assert_eq!((batch.n_samples(), batch.n_histograms(), batch.n_exemplars()), (0, 3, 3));
+        assert!(!batch.is_empty());
     }
 }

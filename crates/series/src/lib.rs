@@ -11,7 +11,9 @@
 mod append;
 mod batch;
 mod clock;
+mod exemplar;
 mod grid;
+mod histogram;
 mod labels;
 mod matcher;
 mod metadata;
@@ -22,7 +24,11 @@ mod value;
 pub use append::{Append, AppendError, Appended, Rejection, RejectionReason};
 pub use batch::{Batch, BatchSeries, BatchTooLarge};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use exemplar::{Exemplar, SeriesExemplars};
 pub use grid::{Grid, GridFill};
+pub use histogram::{
+    BUCKETS_MAX, Buckets, CUSTOM_BUCKETS, Histogram, HistogramError, HistogramSample, ResetHint, Span,
+};
 pub use labels::{LabelError, Labels, LabelsBuilder, LabelsRef, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};

@@ -4,6 +4,8 @@
 //! change it. Series are read one at a time, from as many threads as the caller likes, so evaluation is parallel over
 //! series and memory holds only what is being looked at.
 
+use crate::exemplar::SeriesExemplars;
+use crate::histogram::HistogramSample;
 use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::metadata::Metadata;
@@ -49,6 +51,16 @@ pub trait Select: Send + Sync {
 
     /// Metadata of metric families, sorted by name; of one family when `metric` is given.
     fn metadata(&self, metric: Option<&str>) -> Vec<Metadata>;
+
+    /// Exemplars in `range` of the series that match any of `selectors`, sorted by labels. A store that keeps none has
+    /// none.
+    ///
+    /// # Errors
+    /// [`SelectError`].
+    fn exemplars(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<Vec<SeriesExemplars>, SelectError> {
+        let _ = (selectors, range);
+        Ok(Vec::new())
+    }
 }
 
 /// What to select.
@@ -81,6 +93,22 @@ pub trait SeriesSet: Send + Sync {
     /// # Errors
     /// [`SelectError`] when a file is missing or damaged; `out` is then unspecified.
     fn read(&self, i: usize, range: TimeRange, out: &mut Columns) -> Result<(), SelectError>;
+
+    /// Whether series `i` may have native histograms in the requested range.
+    fn has_histograms(&self, i: usize) -> bool {
+        let _ = i;
+        false
+    }
+
+    /// Appends the native histograms of series `i` inside `range` to `out`: strictly rising timestamps, stale markers
+    /// included. A time that also has a float is answered by one of the two kinds only, the later written.
+    ///
+    /// # Errors
+    /// As [`SeriesSet::read`].
+    fn read_histograms(&self, i: usize, range: TimeRange, out: &mut Vec<HistogramSample>) -> Result<(), SelectError> {
+        let _ = (i, range, out);
+        Ok(())
+    }
 }
 
 /// Timestamps and values of one series, side by side.
