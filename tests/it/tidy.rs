@@ -64,8 +64,6 @@ const TOP_FILES: [&str; 9] = [
 
 const LINES_AIM: usize = 400;
 const LINES_MAX: usize = 700;
-/// Files that may be longer, each with a reason beside it. Keep it empty.
-const LONG_FILES: [&str; 0] = [];
 
 const VAGUE_MODULES: [&str; 8] = ["utils", "util", "common", "helpers", "helper", "manager", "misc", "shared"];
 
@@ -144,7 +142,7 @@ fn source_files_say_what_they_are_and_stay_short() {
         if !text.starts_with("//!") {
             faults.push(format!("{path} does not begin with `//!`"));
         }
-        if n_lines > LINES_MAX && !LONG_FILES.contains(&path.as_str()) {
+        if n_lines > LINES_MAX {
             faults.push(format!("{path} has {n_lines} lines; at most {LINES_MAX}, aim for half of it"));
         } else if n_lines > LINES_AIM {
             long.push(format!("{path} ({n_lines})"));
@@ -153,7 +151,6 @@ fn source_files_say_what_they_are_and_stay_short() {
     if !long.is_empty() {
         eprintln!("over {LINES_AIM} lines, worth a split: {}", long.join(", "));
     }
-    assert!(LONG_FILES.is_empty(), "no file is excepted");
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

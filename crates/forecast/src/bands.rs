@@ -54,7 +54,8 @@ impl Bands {
 
     fn of(scale: Vec<f64>, mut standard: Vec<f64>, folds: f64) -> Self {
         standard.sort_unstable_by(f64::total_cmp);
-        let mut magnitude: Vec<f64> = standard.iter().map(|z| z.abs()).collect();
+        // From 0, so that a median has no offset.
+        let mut magnitude: Vec<f64> = std::iter::once(0.0).chain(standard.iter().map(|z| z.abs())).collect();
         magnitude.sort_unstable_by(f64::total_cmp);
         Self {
             scale,
@@ -81,7 +82,8 @@ impl Bands {
 
     /// How far above the point forecast the quantile lies, by horizon.
     pub(crate) fn offsets(&self, level: f64) -> Vec<f64> {
-        let central = quantile(&self.magnitude, (2.0 * level - 1.0).abs()).copysign(level - 0.5);
+        let share = (2.0 * level - 1.0).abs();
+        let central = between(&self.magnitude, share * self.magnitude.len() as f64).copysign(level - 0.5);
         let q = self.widening * (self.signed * quantile(&self.standard, level) + (1.0 - self.signed) * central);
         self.scale.iter().map(|s| q * s).collect()
     }
@@ -128,11 +130,16 @@ fn scale_by_horizon<'a>(residuals: impl Iterator<Item = &'a Vec<f64>>, horizon: 
 /// Empirical quantile at the conformal rank `level · (n + 1)`, between neighbours by a straight line. `sorted` is
 /// ascending; 0 for an empty slice.
 fn quantile(sorted: &[f64], level: f64) -> f64 {
+    between(sorted, level * (sorted.len() as f64 + 1.0) - 1.0)
+}
+
+/// The item at `rank`, counted from 0 and held inside the slice, between neighbours by a straight line.
+fn between(sorted: &[f64], rank: f64) -> f64 {
     let n = sorted.len();
     if n == 0 {
         return 0.0;
     }
-    let rank = (level * (n as f64 + 1.0) - 1.0).clamp(0.0, (n - 1) as f64);
+    let rank = rank.clamp(0.0, (n - 1) as f64);
     let below = rank.floor() as usize;
     let above = (below + 1).min(n - 1);
     sorted[below] + (rank - below as f64) * (sorted[above] - sorted[below])
@@ -176,6 +183,14 @@ mod tests {
         assert_eq!(quantile(&sorted, 0.95), 95.0);
         assert_eq!(quantile(&sorted, 0.999), 99.0);
         assert_eq!(quantile(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn a_median_without_a_back_test_is_the_point_forecast() {
+        let bands = Bands::random_walk(&[1.0, 3.0, 1.0, 3.0], 2).expect("changes");
+        assert_eq!(bands.offsets(0.5), [0.0, 0.0]);
+        let (low, near, high) = (bands.offsets(0.1)[0], bands.offsets(0.51)[0], bands.offsets(0.9)[0]);
+        assert!(low < 0.0 && 0.0 < near && near < high / 10.0, "{low} {near} {high}");
     }
 
     #[test]

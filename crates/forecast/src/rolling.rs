@@ -43,7 +43,7 @@ impl Plan {
         }
         let span = n - first;
         let stride = (horizon / ORIGINS_PER_HORIZON).max(1).max(span.div_ceil(MAX_ORIGINS));
-        // With a full horizon or more behind the first origin, the newest origin sees one whole horizon; else paths
+        // With two horizons or more behind the first origin, the newest origin sees one whole horizon; else paths
         // are cut where the history ends, down to a third of the horizon.
         let full = span >= 2 * horizon;
         let last = if full { n - horizon } else { n - (horizon / 3).clamp(1, span) };

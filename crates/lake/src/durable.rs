@@ -72,8 +72,8 @@ impl ObjectStore for DurableLocal {
             PutMode::Update(_) => return Err(not_implemented("put with PutMode::Update")),
         };
         let target = self.inner.path_to_filesystem(location)?;
-        let staged = self.staging.join(format!("{}-{}", std::process::id(), STAGED.fetch_add(1, Ordering::Relaxed)));
-        let result = put_durably(&staged, &target, &payload, create);
+        let (staged, file) = stage(&self.staging).map_err(|error| put_fault(location, error))?;
+        let result = put_durably(file, &staged, &target, &payload, create);
         // Linked or failed, the staged name has done its work; a left-over is swept at the next start.
         let _ = fs::remove_file(&staged);
         result.map_err(|error| put_fault(location, error))?;
@@ -144,11 +144,16 @@ impl MultipartUpload for DurableUpload {
     }
 }
 
-fn put_durably(staged: &FilePath, target: &FilePath, payload: &PutPayload, create: bool) -> io::Result<()> {
+fn put_durably(
+    mut file: File,
+    staged: &FilePath,
+    target: &FilePath,
+    payload: &PutPayload,
+    create: bool,
+) -> io::Result<()> {
     if let Some(folder) = target.parent() {
         make_folders(folder)?;
     }
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(staged)?;
     payload.iter().try_for_each(|part| file.write_all(part))?;
     file.sync_all()?;
     drop(file);
@@ -182,13 +187,22 @@ fn sync_parent(path: &FilePath) -> io::Result<()> {
     path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
-/// Removes staged files of other processes. One that cannot be removed does no harm.
-fn sweep(staging: &FilePath) {
-    let own = format!("{}-", std::process::id());
-    for entry in fs::read_dir(staging).into_iter().flatten().flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(&own) {
-            let _ = fs::remove_file(entry.path());
+/// A new file in the staging folder. Never through an old name: after a crash between link and unlink that is the same
+/// file as a committed one.
+fn stage(staging: &FilePath) -> io::Result<(PathBuf, File)> {
+    loop {
+        let staged = staging.join(format!("{}-{}", std::process::id(), STAGED.fetch_add(1, Ordering::Relaxed)));
+        match OpenOptions::new().write(true).create_new(true).open(&staged) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            opened => return opened.map(|file| (staged, file)),
         }
+    }
+}
+
+/// Removes what earlier processes staged; the folder's lock keeps others away. One that cannot be removed does no harm.
+fn sweep(staging: &FilePath) {
+    for entry in fs::read_dir(staging).into_iter().flatten().flatten() {
+        let _ = fs::remove_file(entry.path());
     }
 }
 
@@ -229,12 +243,30 @@ mod tests {
     }
 
     #[test]
-    fn left_overs_of_another_process_are_swept() {
+    fn left_overs_are_swept_whoever_left_them() {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join(STAGING)).expect("made");
-        fs::write(folder.path().join(STAGING).join("0-17"), b"half").expect("written");
+        for name in ["0-17".to_owned(), format!("{}-17", std::process::id())] {
+            fs::write(folder.path().join(STAGING).join(name), b"half").expect("written");
+        }
         durable_local(folder.path()).expect("opens");
         assert_eq!(fs::read_dir(folder.path().join(STAGING)).expect("a folder").count(), 0);
+    }
+
+    #[test]
+    fn a_staged_name_that_is_still_linked_is_never_written_through() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = durable_local(folder.path()).expect("opens");
+        put(&*store, "a/committed", "one", PutMode::Create).expect("first");
+        // As after a crash between link and unlink, in a container whose process always has the same number.
+        let upcoming = STAGED.load(Ordering::Relaxed)..STAGED.load(Ordering::Relaxed) + 50;
+        for n in upcoming {
+            let name = folder.path().join(STAGING).join(format!("{}-{n}", std::process::id()));
+            fs::hard_link(folder.path().join("a/committed"), name).expect("linked");
+        }
+        put(&*store, "a/next", "two", PutMode::Create).expect("second");
+        assert_eq!(fs::read(folder.path().join("a/committed")).expect("is there"), b"one");
+        assert_eq!(fs::read(folder.path().join("a/next")).expect("is there"), b"two");
     }
 
     #[test]

@@ -311,8 +311,8 @@ fn confidence(days: f64, policy: &RightsizePolicy, window_days: f64) -> Confiden
 
 fn round_up(value: f64, unit: f64) -> f64 {
     let units = (value / unit - 1e-9).ceil().max(1.0);
-    // 42 · 0.01 is not 0.42 in binary; dividing by the whole number of units is exact to the last bit.
-    if unit < 1.0 { units / (1.0 / unit).round() } else { units * unit }
+    // 42 · 0.01 is not 0.42 in binary; rounded to whole nanocores it is.
+    if unit < 1.0 { (units * unit * 1e9).round() / 1e9 } else { units * unit }
 }
 
 fn size_cpu(

@@ -311,8 +311,9 @@ fn shocks(residuals: &[f64], persistence: f64) -> Vec<f64> {
     if shocks.is_empty() {
         shocks.push(0.0);
     }
-    let middle = robust::median(&shocks).unwrap_or(0.0);
-    shocks.iter_mut().for_each(|shock| *shock -= middle);
+    // The mean, not the median: what is left of it would be added again at every step and bend the path.
+    let mean = shocks.iter().sum::<f64>() / shocks.len() as f64;
+    shocks.iter_mut().for_each(|shock| *shock -= mean);
     shocks
 }
 

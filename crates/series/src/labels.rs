@@ -59,10 +59,12 @@ impl Labels {
     ) -> Result<Self, LabelError> {
         let mut builder = LabelsBuilder::default();
         for (name, value) in pairs {
-            builder.set(name.as_ref(), value.as_ref());
-        }
-        if let Some((_, value)) = builder.pairs.iter().find(|(name, _)| name.is_empty()) {
-            return Err(LabelError::EmptyName(value.clone()));
+            if name.as_ref().is_empty() {
+                return Err(LabelError::EmptyName(value.as_ref().to_owned()));
+            }
+            if !value.as_ref().is_empty() {
+                builder.pairs.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+            }
         }
         builder.pairs.sort();
         if let Some(twice) = builder.pairs.windows(2).find(|two| two[0].0 == two[1].0) {
@@ -309,6 +311,13 @@ impl fmt::Debug for LabelsRef<'_> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_name_that_comes_twice_is_refused_unless_one_of_them_is_empty() {
+        let twice = Labels::from_pairs([("a", "1"), ("a", "2")]);
+        assert_eq!(twice, Err(LabelError::Repeated("a".into())));
+        assert_eq!(Labels::from_pairs([("a", "1"), ("a", "")]), Labels::from_pairs([("a", "1")]));
+    }
 
     #[test]
     fn pairs_are_sorted_and_empty_values_left_out() {

@@ -34,7 +34,7 @@ impl Model for Sar {
         check(y, 12)?;
         let season = match self.season {
             Some(season) => super::naive::season_of(Some(season), y, context, 2)?,
-            None => context.primary(y.len() / 2 * 2),
+            None => context.primary(y.len()),
         };
         let tail = &y[y.len().saturating_sub(MAX_FIT_CELLS)..];
         let equation = Equation::estimate(tail, season, context)?;

@@ -130,9 +130,8 @@ fn properties(rows: &[ChunkRow]) -> Result<WriterProperties, LakeError> {
         .set_write_batch_size(PAGE_ROWS)
         .set_compression(Compression::ZSTD(level))
         .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_sorting_columns(Some(
-            (0..3).map(|i| SortingColumn { column_idx: i, descending: false, nulls_first: false }).collect(),
-        ));
+        // Within a metric rows follow the series id as an unsigned number, which no signed column can claim.
+        .set_sorting_columns(Some(vec![SortingColumn { column_idx: 0, descending: false, nulls_first: false }]));
     for blob in [column::TS_CHUNK, column::VALUE_CHUNK] {
         builder = builder
             .set_column_compression(path(blob), Compression::UNCOMPRESSED)

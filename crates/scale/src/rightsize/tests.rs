@@ -119,3 +119,10 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<Sizing>(&json).expect("readable"), sizing);
     }
 }
+
+#[test]
+fn rounding_up_never_falls_below_the_need() {
+    for (value, unit, expected) in [(0.39, 0.4, 0.4), (0.41, 0.4, 0.8), (0.42, 0.01, 0.42), (0.7, 0.25, 0.75)] {
+        assert_eq!(round_up(value, unit), expected, "{value} in units of {unit}");
+    }
+}

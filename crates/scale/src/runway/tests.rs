@@ -104,3 +104,11 @@ fn sizes_can_be_bought() {
     assert_eq!((size(37.0, false), size(0.3, false), size(-2.0, false)), (50.0, 0.5, 0.0));
     assert_eq!(size(700.0 * GIB, true), 1024.0 * GIB);
 }
+
+#[test]
+fn noise_adds_nothing_on_average() {
+    // A sawtooth: seven days up, one steep fall; its median step is far from its mean.
+    let sawtooth: Vec<f64> = (0..56).map(|day| f64::from(day % 7) * 2.0 - 6.0).collect();
+    let shocks = shocks(&sawtooth, 0.25);
+    assert!((shocks.iter().sum::<f64>() / shocks.len() as f64).abs() < 1e-9);
+}
