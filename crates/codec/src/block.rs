@@ -19,7 +19,7 @@ use pco::wrapped::{FileCompressor, FileDecompressor};
 use pco::{ChunkConfig, DecompressorScratch, PagingSpec};
 
 use crate::error::CodecError;
-use crate::varint;
+use crate::{frame, varint};
 
 /// Level 4 packs like level 8 (0.782 against 0.780 bytes a sample on real metrics) in half the time.
 const PCO_LEVEL: usize = 4;
@@ -47,8 +47,6 @@ pub(crate) enum Order {
 }
 
 thread_local! {
-    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
-    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
     static PCO_SCRATCH: RefCell<Option<Box<DecompressorScratch>>> = const { RefCell::new(None) };
 }
 
@@ -57,7 +55,8 @@ pub(crate) fn pack(items: &[i64], order: Order) -> (Packing, Vec<u8>) {
     let plain = differences(items, order);
     let mut best = (Packing::Varints, plain);
     if items.len() <= ZSTD_ITEMS_MAX && best.1.len() >= ZSTD_BYTES_MIN {
-        let packed = zstd_pack(&best.1);
+        let mut packed = Vec::new();
+        let packed = frame::compress(&best.1, ZSTD_LEVEL, &mut packed).ok().map(|()| packed);
         keep_shorter(&mut best, Packing::Zstd, packed);
     }
     if items.len() >= PCO_ITEMS_MIN {
@@ -84,7 +83,7 @@ pub(crate) fn unpack(
 ) -> Result<(), CodecError> {
     match packing {
         Packing::Varints => undo_differences(bytes, n, order, out),
-        Packing::Zstd => undo_differences(&zstd_unpack(bytes, n)?, n, order, out),
+        Packing::Zstd => undo_differences(&frame::decompress(bytes, n * varint::MAX_LEN)?, n, order, out),
         Packing::Pco => pco_unpack(bytes, n, out),
     }
 }
@@ -120,26 +119,6 @@ fn undo_differences(bytes: &[u8], n: usize, order: Order, out: &mut Vec<i64>) ->
         out.push(last);
     }
     if at == bytes.len() { Ok(()) } else { Err(CodecError::Trailing(bytes.len() - at)) }
-}
-
-fn zstd_pack(bytes: &[u8]) -> Option<Vec<u8>> {
-    COMPRESSOR.with_borrow_mut(|slot| {
-        if slot.is_none() {
-            *slot = zstd::bulk::Compressor::new(ZSTD_LEVEL).ok();
-        }
-        slot.as_mut()?.compress(bytes).ok()
-    })
-}
-
-fn zstd_unpack(bytes: &[u8], n: usize) -> Result<Vec<u8>, CodecError> {
-    DECOMPRESSOR.with_borrow_mut(|slot| {
-        if slot.is_none() {
-            *slot = zstd::bulk::Decompressor::new().ok();
-        }
-        let decompressor =
-            slot.as_mut().ok_or_else(|| CodecError::malformed("zstd frame", "no memory to decode it"))?;
-        decompressor.decompress(bytes, n * varint::MAX_LEN).map_err(|why| CodecError::malformed("zstd frame", why))
-    })
 }
 
 /// pco's bytes of `items`, or `None` where it refuses them (then another packing is used).

@@ -32,18 +32,32 @@ fn exceptions_max(n: usize) -> usize {
 
 /// `values` as integers, or `None` when too many of them do not fit one exponent.
 pub(crate) fn scale(values: &[f64]) -> Option<Decimal> {
-    let exponent = common_exponent(values)?;
-    let mut run = Decimal { exponent: exponent as u8, mantissas: Vec::with_capacity(values.len()), exceptions: vec![] };
+    let mut run = Decimal { exponent: 0, mantissas: Vec::with_capacity(values.len()), exceptions: vec![] };
+    // A larger exponent fits nearly everything that a smaller one fits, so it only ever grows, and the run starts over.
+    while let Some(larger) = try_scale(values, &mut run)? {
+        run.exponent = larger;
+        run.mantissas.clear();
+        run.exceptions.clear();
+    }
+    Some(run)
+}
+
+/// Fills `run` under its exponent; answers the larger exponent that a value needs, or refuses for too many misfits.
+fn try_scale(values: &[f64], run: &mut Decimal) -> Option<Option<u8>> {
+    let (exponent, exceptions_max) = (usize::from(run.exponent), exceptions_max(values.len()));
     let mut last = 0;
     for (i, &value) in values.iter().enumerate() {
         match mantissa(value, exponent) {
             Some(m) => last = m,
-            None if run.exceptions.len() == exceptions_max(values.len()) => return None,
-            None => run.exceptions.push((i, value)),
+            None => match (exponent + 1..=EXPONENT_TRIED_MAX).find(|&e| mantissa(value, e).is_some()) {
+                Some(larger) => return Some(Some(larger as u8)),
+                None if run.exceptions.len() == exceptions_max => return None,
+                None => run.exceptions.push((i, value)),
+            },
         }
         run.mantissas.push(last);
     }
-    Some(run)
+    Some(None)
 }
 
 /// The values of a run; `None` for an exponent beyond the table.
@@ -57,36 +71,53 @@ pub(crate) fn unscale(exponent: u8, mantissas: &[i64], out: &mut Vec<f64>) -> Op
     Some(())
 }
 
-/// The smallest exponent that fits every value that fits any, or `None` as soon as too many fit none.
-fn common_exponent(values: &[f64]) -> Option<usize> {
-    let (mut exponent, mut misfits) = (0, 0);
-    for &value in values {
-        if mantissa(value, exponent).is_some() {
-            continue;
-        }
-        match (exponent + 1..=EXPONENT_TRIED_MAX).find(|&e| mantissa(value, e).is_some()) {
-            Some(larger) => exponent = larger,
-            None => misfits += 1,
-        }
-        if misfits > exceptions_max(values.len()) {
-            return None;
-        }
-    }
-    Some(exponent)
-}
-
+/// The integer `m` with `m / 10^exponent == value`, bit for bit, if there is one of at most 53 bits; `exponent` is at most
+/// [`EXPONENT_TRIED_MAX`].
 #[inline]
-fn mantissa(value: f64, exponent: usize) -> Option<i64> {
+pub(crate) fn mantissa(value: f64, exponent: usize) -> Option<i64> {
     let power = POWERS[exponent];
-    let scaled = (value * power).round_ties_even();
+    let scaled = value * power;
     // A NaN fails the comparison; −0 fails the test of bits, since the integer 0 comes back as +0.
     if scaled.abs() <= MANTISSA_MAX {
-        let integer = scaled as i64;
-        if (integer as f64 / power).to_bits() == value.to_bits() {
+        let integer = nearest(scaled);
+        let back = if exponent == 0 { integer as f64 } else { integer as f64 / power };
+        if back.to_bits() == value.to_bits() {
             return Some(integer);
         }
     }
     None
+}
+
+/// The nearest integer of a number below 2^53. Without SSE 4.1, which not every x86-64 has, `round` is a call of a
+/// library function that costs more than everything else here.
+#[inline]
+fn nearest(scaled: f64) -> i64 {
+    let whole = scaled as i64;
+    let rest = scaled - whole as f64;
+    whole + i64::from(rest >= 0.5) - i64::from(rest <= -0.5)
+}
+
+/// Single values as decimals, for encoders that see one value at a time.
+pub mod single {
+    /// Largest exponent of [`mantissa`].
+    pub const EXPONENT_MAX: u8 = super::EXPONENT_TRIED_MAX as u8;
+
+    /// The integer `m` of at most 53 bits with `m / 10^exponent == value`, bit for bit, if there is one. `None` beyond
+    /// [`EXPONENT_MAX`].
+    #[inline]
+    pub fn mantissa(value: f64, exponent: u8) -> Option<i64> {
+        if exponent > EXPONENT_MAX { None } else { super::mantissa(value, usize::from(exponent)) }
+    }
+
+    /// The value of a mantissa; beyond [`EXPONENT_MAX`] NaN, which no mantissa stands for.
+    #[inline]
+    pub fn value(mantissa: i64, exponent: u8) -> f64 {
+        match exponent {
+            0 => mantissa as f64,
+            1..=EXPONENT_MAX => mantissa as f64 / super::POWERS[usize::from(exponent)],
+            _ => f64::NAN,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -16,11 +16,14 @@
 mod block;
 mod decimal;
 mod error;
+mod frame;
 mod timestamps;
 mod values;
 pub mod varint;
 
+pub use decimal::single as decimal_value;
 pub use error::CodecError;
+pub use frame::{compress, decompress};
 pub use timestamps::{decode_timestamps, encode_timestamps};
 pub use values::{decode_values, encode_values};
 

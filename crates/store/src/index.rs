@@ -160,10 +160,16 @@ impl SeriesIndex {
 }
 
 impl Entry {
-    /// Widens the span of the series to hold `[first, last]`.
+    /// Widens the span of the series to hold `[first, last]`. Only one thread does so at a time (the one that opens the
+    /// store, then the log's writer), so looking and storing need not be one step.
+    #[inline]
     pub(crate) fn widen(&self, first: i64, last: i64) {
-        self.first.fetch_min(first, Ordering::Relaxed);
-        self.last.fetch_max(last, Ordering::Relaxed);
+        if first < self.first.load(Ordering::Relaxed) {
+            self.first.store(first, Ordering::Relaxed);
+        }
+        if last > self.last.load(Ordering::Relaxed) {
+            self.last.store(last, Ordering::Relaxed);
+        }
     }
 
     /// Newest sample time seen, `None` before the first sample.

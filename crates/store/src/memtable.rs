@@ -1,23 +1,27 @@
 //! The newest samples, in memory, per series; every one of them is already in the log.
 //!
-//! A memtable is filled by the log's writer thread and read by queries at the same time, so series are spread over
-//! shards with a lock each. It is frozen when large or old enough, flushed to files, and dropped.
+//! ```text
+//!   log's writer thread ─▶ Filler ─▶ shard (lock) ─▶ packed samples     1–4 bytes a sample, see `packed`
+//!   query, flush ─────────▶ read ──▶ copy of the bytes ─▶ Columns       the lock is held for the copy only
+//! ```
+//!
+//! A memtable is filled by one thread and read by many. It is frozen when large or old enough, flushed to files, and
+//! dropped as a whole.
 
-use std::collections::HashMap;
-use std::sync::RwLock;
+mod packed;
+mod shard;
+
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use series::{Columns, TimeRange};
 
-use crate::index::{IdHash, SeriesNumber};
+use crate::index::SeriesNumber;
 use crate::merge;
+use shard::{PAGE_SERIES, Shard};
 
-const SHARDS: usize = 64;
-/// What a series costs beside its samples: map slot, two vector headers, allocator slack.
-const SERIES_BYTES: u64 = 160;
-const SAMPLE_BYTES: u64 = 16;
-
-type Shard = HashMap<u64, Columns, IdHash>;
+/// Neighbouring series arrive together, so a whole page of them shares a shard and a batch seldom changes locks.
+const SHARDS: usize = 16;
 
 /// Samples per series in arrival order.
 pub(crate) struct Memtable {
@@ -28,6 +32,16 @@ pub(crate) struct Memtable {
     last_lsn: AtomicU64,
     min_ts: AtomicI64,
     max_ts: AtomicI64,
+}
+
+/// Adds samples to a table, keeping the lock of the shard it is in. What it added is counted when it is dropped.
+pub(crate) struct Filler<'a> {
+    table: &'a Memtable,
+    held: Option<(usize, RwLockWriteGuard<'a, Shard>)>,
+    bytes: u64,
+    samples: u64,
+    min_ts: i64,
+    max_ts: i64,
 }
 
 impl Default for Memtable {
@@ -45,21 +59,9 @@ impl Default for Memtable {
 }
 
 impl Memtable {
-    /// Adds samples of one series in arrival order.
-    pub(crate) fn extend(&self, number: SeriesNumber, timestamps: &[i64], values: &[f64]) {
-        let mut shard = write(&self.shards[number as usize % SHARDS]);
-        let columns = shard.entry(u64::from(number)).or_default();
-        let new_series = columns.is_empty();
-        columns.timestamps.extend_from_slice(timestamps);
-        columns.values.extend_from_slice(values);
-        drop(shard);
-        let bytes = timestamps.len() as u64 * SAMPLE_BYTES + if new_series { SERIES_BYTES } else { 0 };
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.samples.fetch_add(timestamps.len() as u64, Ordering::Relaxed);
-        for &at in timestamps {
-            self.min_ts.fetch_min(at, Ordering::Relaxed);
-            self.max_ts.fetch_max(at, Ordering::Relaxed);
-        }
+    /// Begins to add samples. One filler at a time, or they wait for each other's locks.
+    pub(crate) fn filler(&self) -> Filler<'_> {
+        Filler { table: self, held: None, bytes: 0, samples: 0, min_ts: i64::MAX, max_ts: i64::MIN }
     }
 
     /// Notes that records `first..=last` of the log are in this table.
@@ -70,28 +72,29 @@ impl Memtable {
 
     /// The samples of a series inside `range`, sorted, without repeats; empty if there is none.
     pub(crate) fn read(&self, number: SeriesNumber, range: TimeRange) -> Columns {
-        let shard = read(&self.shards[number as usize % SHARDS]);
-        let Some(columns) = shard.get(&u64::from(number)) else { return Columns::default() };
-        let sorted = columns.timestamps.is_sorted();
-        let span = if sorted { span_of(&columns.timestamps, range) } else { 0..columns.len() };
-        let mut copy =
-            Columns { timestamps: columns.timestamps[span.clone()].to_vec(), values: columns.values[span].to_vec() };
-        drop(shard);
-        merge::normalise(&mut copy);
-        if !sorted {
-            let span = span_of(&copy.timestamps, range);
-            copy.timestamps.truncate(span.end);
-            copy.values.truncate(span.end);
-            copy.timestamps.drain(..span.start);
-            copy.values.drain(..span.start);
+        let (shard, local) = place(number);
+        let Some(copied) = read(&self.shards[shard]).copy(local) else { return Columns::default() };
+        let mut columns = copied.columns();
+        if !copied.is_sorted {
+            merge::normalise(&mut columns);
         }
-        copy
+        let span = span_of(&columns.timestamps, range);
+        if span != (0..columns.len()) {
+            columns.timestamps.truncate(span.end);
+            columns.values.truncate(span.end);
+            columns.timestamps.drain(..span.start);
+            columns.values.drain(..span.start);
+        }
+        columns
     }
 
     /// Numbers of the series with samples here, in no order.
     pub(crate) fn numbers(&self) -> Vec<SeriesNumber> {
-        let keys = |shard: &RwLock<Shard>| read(shard).keys().map(|&key| key as SeriesNumber).collect::<Vec<_>>();
-        self.shards.iter().flat_map(keys).collect()
+        let mut numbers = Vec::new();
+        for (shard, slot) in self.shards.iter().enumerate() {
+            numbers.extend(read(slot).locals().map(|local| number(shard, local)));
+        }
+        numbers
     }
 
     /// Whether any sample may lie in `range`.
@@ -101,7 +104,7 @@ impl Memtable {
             && range.start.0 <= self.max_ts.load(Ordering::Relaxed)
     }
 
-    /// Approximate memory.
+    /// Memory of the samples and of what is kept beside each series.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -118,31 +121,75 @@ impl Memtable {
     }
 }
 
+impl Filler<'_> {
+    /// Adds samples of one series in arrival order.
+    #[inline]
+    pub(crate) fn add(&mut self, number: SeriesNumber, timestamps: &[i64], values: &[f64]) {
+        let (shard, local) = place(number);
+        if self.held.as_ref().is_none_or(|(held, _)| *held != shard) {
+            self.held = None; // Let go first: two locks at a time could meet a reader's in another order.
+            self.held = Some((shard, write(&self.table.shards[shard])));
+        }
+        let Some((_, shard)) = &mut self.held else { return };
+        for (&at, &value) in timestamps.iter().zip(values) {
+            self.bytes += shard.push(local, at, value) as u64;
+            self.min_ts = self.min_ts.min(at);
+            self.max_ts = self.max_ts.max(at);
+        }
+        self.samples += timestamps.len() as u64;
+    }
+}
+
+impl Drop for Filler<'_> {
+    fn drop(&mut self) {
+        let table = self.table;
+        table.bytes.fetch_add(self.bytes, Ordering::Relaxed);
+        table.min_ts.fetch_min(self.min_ts, Ordering::Relaxed);
+        table.max_ts.fetch_max(self.max_ts, Ordering::Relaxed);
+        // Last: a table with samples has a span.
+        table.samples.fetch_add(self.samples, Ordering::Release);
+    }
+}
+
+/// Shard and local number of a series.
+#[inline]
+fn place(number: SeriesNumber) -> (usize, usize) {
+    let (page, slot) = (number as usize / PAGE_SERIES, number as usize % PAGE_SERIES);
+    (page % SHARDS, page / SHARDS * PAGE_SERIES + slot)
+}
+
+/// Inverse of [`place`].
+fn number(shard: usize, local: usize) -> SeriesNumber {
+    ((local / PAGE_SERIES * SHARDS + shard) * PAGE_SERIES + local % PAGE_SERIES) as SeriesNumber
+}
+
 fn span_of(timestamps: &[i64], range: TimeRange) -> std::ops::Range<usize> {
     let start = timestamps.partition_point(|&at| at < range.start.0);
     let end = timestamps.partition_point(|&at| at < range.end.0);
     start..end.max(start)
 }
 
-// Poisoning is passed over: the only code under these locks appends to two vectors, which cannot unwind half way
-// (allocation failure aborts), and refusing every later query would be worse.
-fn read(lock: &RwLock<Shard>) -> std::sync::RwLockReadGuard<'_, Shard> {
+// Poisoning is passed over: the code under these locks copies bytes inside bounds it has just computed, and refusing
+// every later query would be worse than a series cut short.
+fn read(lock: &RwLock<Shard>) -> RwLockReadGuard<'_, Shard> {
     lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn write(lock: &RwLock<Shard>) -> std::sync::RwLockWriteGuard<'_, Shard> {
+fn write(lock: &RwLock<Shard>) -> RwLockWriteGuard<'_, Shard> {
     lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use series::Timestamp;
+    use std::collections::BTreeMap;
 
     #[test]
     fn late_samples_are_sorted_in_and_the_newest_repeat_wins() {
         let table = Memtable::default();
-        table.extend(3, &[10, 30, 20, 10], &[1.0, 3.0, 2.0, 9.0]);
+        table.filler().add(3, &[10, 30, 20, 10], &[1.0, 3.0, 2.0, 9.0]);
         let all = table.read(3, TimeRange::ALL);
         assert_eq!((all.timestamps, all.values), (vec![10, 20, 30], vec![9.0, 2.0, 3.0]));
         let part = table.read(3, TimeRange::new(Timestamp(15), Timestamp(30)));
@@ -154,12 +201,58 @@ mod tests {
     fn the_table_knows_its_span_in_time_and_log() {
         let table = Memtable::default();
         assert!(!table.overlaps(TimeRange::ALL) && table.lsns().is_none());
-        table.extend(1, &[10], &[1.0]);
+        table.filler().add(1, &[10], &[1.0]);
         table.cover(5, 6);
         table.cover(7, 7);
         assert_eq!(table.lsns(), Some((5, 7)));
         assert!(table.overlaps(TimeRange::new(Timestamp(10), Timestamp(11))));
         assert!(!table.overlaps(TimeRange::new(Timestamp(11), Timestamp(12))));
         assert_eq!(table.samples(), 1);
+    }
+
+    #[test]
+    fn numbers_have_one_place_each() {
+        for at in [0, 255, 256, 4095, 4096, 5000, 1_000_000] {
+            let (shard, local) = place(at);
+            assert_eq!(number(shard, local), at);
+        }
+    }
+
+    #[test]
+    fn memory_is_counted_and_stays_small() {
+        let table = Memtable::default();
+        let mut filler = table.filler();
+        for i in 0..2000_i64 {
+            for number in 0..300 {
+                filler.add(number, &[1_795_000_000_000 + i * 15_000], &[(i * 10) as f64 / 4.0 + f64::from(number)]);
+            }
+        }
+        drop(filler);
+        assert_eq!(table.samples(), 600_000);
+        assert!(table.bytes() < 600_000 * 4, "{}", table.bytes());
+    }
+
+    proptest! {
+        #[test]
+        fn reads_give_what_a_map_gives(
+            samples in proptest::collection::vec((0_u32..700, -50_i64..50, any::<u64>()), 0..400),
+            cut in -60_i64..60,
+        ) {
+            let (table, mut naive) = (Memtable::default(), BTreeMap::<u32, BTreeMap<i64, u64>>::new());
+            let mut filler = table.filler();
+            for &(number, at, bits) in &samples {
+                filler.add(number, &[at], &[f64::from_bits(bits)]);
+                naive.entry(number).or_default().insert(at, bits);
+            }
+            drop(filler);
+            let mut numbers = table.numbers();
+            numbers.sort_unstable();
+            prop_assert_eq!(numbers, naive.keys().copied().collect::<Vec<_>>());
+            for (number, expected) in naive {
+                let found = table.read(number, TimeRange::new(Timestamp(cut), Timestamp(100)));
+                let found: Vec<_> = found.iter().map(|(at, value)| (at.0, value.to_bits())).collect();
+                prop_assert_eq!(found, expected.range(cut..).map(|(at, bits)| (*at, *bits)).collect::<Vec<_>>());
+            }
+        }
     }
 }

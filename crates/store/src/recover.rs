@@ -93,8 +93,10 @@ impl<'a> Replayer<'a> {
         }
         let read = match record.kind {
             payload::KIND_SERIES => self.series(record.payload),
-            payload::KIND_SAMPLES if record.lsn <= self.flushed_lsn => Some(()),
-            payload::KIND_SAMPLES => self.samples(record),
+            payload::KIND_SERIES_FRAME => self.series_frame(record.payload),
+            payload::KIND_SAMPLES | payload::KIND_SAMPLES_DENSE if record.lsn <= self.flushed_lsn => Some(()),
+            payload::KIND_SAMPLES => self.samples(record, |bytes, run| payload::read_samples(bytes, run)),
+            payload::KIND_SAMPLES_DENSE => self.samples(record, |bytes, run| payload::read_samples_dense(bytes, run)),
             payload::KIND_METADATA => {
                 payload::read_metadata(record.payload).map(|metadata| self.tables.add_metadata(&[metadata]))
             }
@@ -107,38 +109,57 @@ impl<'a> Replayer<'a> {
 
     fn series(&mut self, bytes: &[u8]) -> Option<()> {
         let (local, id, labels): (u64, _, LabelsRef<'_>) = payload::read_series(bytes)?;
-        let number = {
-            let mut index = self.tables.index_mut();
-            // Asking by hash first walks the same path as the write did, so a collision resolves to the same id.
-            let number = index.find_or_add(labels.id(), labels);
-            debug_assert_eq!(index.entry(number).id, id);
-            number
-        };
-        let local = usize::try_from(local).ok()?;
-        // A damaged record before this one leaves a hole; its series is unknown here and its samples are counted.
-        if self.locals.len() <= local {
-            self.locals.resize(local.checked_add(1).filter(|&n| n <= 1 << 26)?, SeriesNumber::MAX);
-        }
-        self.locals[local] = number;
-        Some(())
+        describe(&mut self.tables.index_mut(), &mut self.locals, local, id, labels)
     }
 
-    fn samples(&mut self, record: &Record<'_>) -> Option<()> {
+    fn series_frame(&mut self, bytes: &[u8]) -> Option<()> {
+        let (mut index, mut described) = (self.tables.index_mut(), Some(()));
+        let read = payload::read_series_frame(bytes, |local, id, labels| {
+            described = described.and(describe(&mut index, &mut self.locals, local, id, labels));
+        });
+        read.and(described)
+    }
+
+    fn samples(&mut self, record: &Record<'_>, read: ReadSamples) -> Option<()> {
         let active = self.tables.state.active();
         let index = self.tables.index();
         let (mut samples, mut holes) = (0, 0_u64);
-        let read = payload::read_samples(record.payload, |local, timestamps, values| {
+        let mut filler = active.filler();
+        let read = read(record.payload, &mut |local, timestamps, values| {
             match usize::try_from(local).ok().and_then(|local| self.locals.get(local)) {
                 Some(&number) if number != SeriesNumber::MAX => {
-                    insert(&active, &index, number, timestamps, values);
+                    insert(&mut filler, &index, number, timestamps, values);
                     samples += timestamps.len() as u64;
                 }
                 _ => holes += 1,
             }
         });
+        drop(filler);
         active.cover(record.lsn, record.lsn);
         self.samples += samples;
         self.unreadable += holes;
         read
     }
+}
+
+/// A reader of sample records: local number, timestamps and values of each run go to the function.
+type ReadSamples = fn(&[u8], &mut dyn FnMut(u64, &[i64], &[f64])) -> Option<()>;
+
+fn describe(
+    index: &mut SeriesIndex,
+    locals: &mut Vec<SeriesNumber>,
+    local: u64,
+    id: series::SeriesId,
+    labels: LabelsRef<'_>,
+) -> Option<()> {
+    // Asking by hash first walks the same path as the write did, so a collision resolves to the same id.
+    let number = index.find_or_add(labels.id(), labels);
+    debug_assert_eq!(index.entry(number).id, id);
+    let local = usize::try_from(local).ok()?;
+    // A damaged record before this one leaves a hole; its series is unknown here and its samples are counted.
+    if locals.len() <= local {
+        locals.resize(local.checked_add(1).filter(|&n| n <= 1 << 26)?, SeriesNumber::MAX);
+    }
+    locals[local] = number;
+    Some(())
 }

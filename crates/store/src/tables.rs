@@ -57,8 +57,9 @@ impl Tables {
         let active = self.state.active();
         {
             let index = self.index();
+            let mut filler = active.filler();
             for (run, &number) in logged.batch.iter().zip(&logged.numbers) {
-                insert(&active, &index, number, run.timestamps, run.values);
+                insert(&mut filler, &index, number, run.timestamps, run.values);
             }
         }
         active.cover(first_lsn, last_lsn);
@@ -167,14 +168,14 @@ impl Select for Tables {
 
 /// Puts samples into a memtable and widens the series' span.
 pub(crate) fn insert(
-    table: &crate::memtable::Memtable,
+    filler: &mut crate::memtable::Filler<'_>,
     index: &SeriesIndex,
     number: SeriesNumber,
     timestamps: &[i64],
     values: &[f64],
 ) {
     let (Some(first), Some(last)) = (timestamps.iter().min(), timestamps.iter().max()) else { return };
-    table.extend(number, timestamps, values);
+    filler.add(number, timestamps, values);
     index.entry(number).widen(*first, *last);
 }
 
