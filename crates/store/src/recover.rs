@@ -125,14 +125,15 @@ impl<'a> Replayer<'a> {
         let index = self.tables.index();
         let (mut samples, mut holes) = (0, 0_u64);
         let mut filler = active.filler();
-        let read = read(record.payload, &mut |local, timestamps, values| {
-            match usize::try_from(local).ok().and_then(|local| self.locals.get(local)) {
-                Some(&number) if number != SeriesNumber::MAX => {
-                    insert(&mut filler, &index, number, timestamps, values);
-                    samples += timestamps.len() as u64;
-                }
-                _ => holes += 1,
+        let read = read(record.payload, &mut |local, timestamps, values| match usize::try_from(local)
+            .ok()
+            .and_then(|local| self.locals.get(local))
+        {
+            Some(&number) if number != SeriesNumber::MAX => {
+                insert(&mut filler, &index, number, timestamps, values);
+                samples += timestamps.len() as u64;
             }
+            _ => holes += 1,
         });
         drop(filler);
         active.cover(record.lsn, record.lsn);

@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn usual_metrics_take_a_few_bytes() {
-        let counter: Vec<_> = (0..1000).map(|i| (1_795_000_000_000 + i * 15_000, 5000.0 + (i * 37) as f64 / 100.0)).collect();
+        let counter: Vec<_> =
+            (0..1000).map(|i| (1_795_000_000_000 + i * 15_000, 5000.0 + (i * 37) as f64 / 100.0)).collect();
         assert!(pack(&counter).len() < 2100, "{}", pack(&counter).len());
         let constant: Vec<_> = (0..1000).map(|i| (1_795_000_000_000 + i * 15_000, 17.0)).collect();
         assert!(pack(&constant).len() < 1030);
