@@ -15,6 +15,7 @@ mod deliver;
 mod error;
 mod forecasts;
 mod host;
+mod import;
 mod insight;
 pub(crate) mod jobs;
 mod maintenance;
@@ -120,10 +121,16 @@ impl Engine {
         Arc::clone(&self.tee) as Arc<dyn Append>
     }
 
+    /// The write side for imports, which may be of any age; only what is recent is handed on to the streams.
+    pub fn importer(&self) -> Arc<dyn Append> {
+        Arc::new(import::Importer::new(&self.core, Arc::clone(&self.tee)))
+    }
+
     /// What the HTTP server needs.
     pub fn parts(&self) -> Parts {
         Parts {
             append: self.appender(),
+            import: self.importer(),
             select: self.core.store.selector(),
             clock: Arc::clone(&self.core.clock),
             sql: Arc::new(sql_service::Sql::new(Arc::clone(&self.core))),

@@ -82,9 +82,21 @@ impl Tee {
 
 impl Append for Tee {
     fn append(&self, batch: Batch, done: Box<dyn FnOnce(Result<Appended, AppendError>) + Send>) {
+        self.append_by(&*self.store, batch, done);
+    }
+}
+
+impl Tee {
+    /// As [`Append::append`], written by another write side of the same store.
+    pub(crate) fn append_by(
+        &self,
+        store: &dyn Append,
+        batch: Batch,
+        done: Box<dyn FnOnce(Result<Appended, AppendError>) + Send>,
+    ) {
         let copy = Arc::new(batch.clone());
         let (send, shared) = (self.send.clone(), Arc::clone(&self.shared));
-        self.store.append(
+        store.append(
             batch,
             Box::new(move |outcome| {
                 if outcome.is_ok() {

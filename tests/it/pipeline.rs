@@ -295,7 +295,7 @@ fn the_server_answers_at_once_on_an_empty_folder_and_tells_about_itself() {
 /// Our own reader takes every line, and every sample belongs to a family with help and type.
 fn reads_as_exposition(text: &str) {
     let (mut batch, now) = (Batch::default(), Timestamp(0));
-    let options = TextOptions { format: TextFormat::Prometheus, default_at: now, extra_labels: &[] };
+    let options = TextOptions::new(TextFormat::Prometheus, now, &[]);
     let decoded = parse_text(text, &options, &Limits::default(), &mut batch).expect("the text is read");
     assert!(decoded.refused.is_empty(), "{:?}", decoded.refused);
     assert!(batch.n_samples() > 30, "{} samples", batch.n_samples());

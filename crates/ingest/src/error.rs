@@ -69,6 +69,41 @@ pub enum IngestError {
         /// What was sent, quoted.
         found: String,
     },
+    /// Not a content encoding of the text and OTLP protocols.
+    #[error("content encoding `{found}` is not accepted; send gzip, deflate, zstd or none")]
+    UnknownEncoding {
+        /// What was sent.
+        found: String,
+    },
+    /// The body is not packed as its header says.
+    #[error("body is not valid {encoding}: {why}")]
+    Packed {
+        /// What the header says.
+        encoding: &'static str,
+        /// What the decompressor met.
+        why: String,
+    },
+    /// The body unpacks to too much; how much is not known, because unpacking stopped at the limit.
+    #[error("body unpacks to more than the limit of {limit} bytes; send smaller batches")]
+    Bomb {
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// An OpenMetrics text without its last line.
+    #[error("text does not end with `# EOF`; it was cut off on its way")]
+    NoEof,
+    /// A text that is not UTF-8.
+    #[error("text is not UTF-8 at byte {offset}")]
+    NotUtf8 {
+        /// Offset of the first bad byte.
+        offset: usize,
+    },
+    /// A JSON body that is not the message.
+    #[error("JSON is malformed: {why}")]
+    Json {
+        /// What the parser met, with line and column.
+        why: String,
+    },
     /// Labels of more than 4 GiB in one batch.
     #[error(transparent)]
     Batch(#[from] series::BatchTooLarge),
@@ -78,12 +113,19 @@ impl IngestError {
     /// The HTTP status: 400 never send again, 413 send less at once, 415 send another format.
     pub fn status(&self) -> u16 {
         match self {
-            Self::BodyTooLarge { .. } | Self::DecodedTooLarge { .. } | Self::Batch(_) => 413,
-            Self::ContentType { .. } | Self::RemoteWriteV2 | Self::ContentEncoding { .. } => 415,
+            Self::BodyTooLarge { .. } | Self::DecodedTooLarge { .. } | Self::Bomb { .. } | Self::Batch(_) => 413,
+            Self::ContentType { .. }
+            | Self::RemoteWriteV2
+            | Self::ContentEncoding { .. }
+            | Self::UnknownEncoding { .. } => 415,
             Self::EmptyBody
             | Self::Snappy { .. }
             | Self::Malformed { .. }
             | Self::LooksLikeV2
+            | Self::Packed { .. }
+            | Self::NoEof
+            | Self::NotUtf8 { .. }
+            | Self::Json { .. }
             | Self::TooMany { .. } => 400,
         }
     }
@@ -99,7 +141,12 @@ impl IngestError {
             Self::LooksLikeV2 | Self::RemoteWriteV2 => "remote_write_2",
             Self::TooMany { .. } => "too_many",
             Self::ContentType { .. } => "content_type",
-            Self::ContentEncoding { .. } => "content_encoding",
+            Self::ContentEncoding { .. } | Self::UnknownEncoding { .. } => "content_encoding",
+            Self::Packed { .. } => "packed",
+            Self::Bomb { .. } => "bomb",
+            Self::NoEof => "no_eof",
+            Self::NotUtf8 { .. } => "not_utf8",
+            Self::Json { .. } => "json",
             Self::Batch(_) => "batch_too_large",
         }
     }

@@ -5,7 +5,7 @@ use axum::http::{Method, StatusCode, Uri};
 use crate::fault::Fault;
 
 /// What a lost caller may have meant. Routes with a variable part are listed by their fixed part.
-const PATHS: [&str; 36] = [
+const PATHS: [&str; 43] = [
     "/",
     "/-/flush",
     "/-/healthy",
@@ -26,6 +26,8 @@ const PATHS: [&str; 36] = [
     "/api/tables",
     "/api/v1/alerts",
     "/api/v1/format_query",
+    "/api/v1/import/prometheus",
+    "/api/v1/import/write",
     "/api/v1/label/__name__/values",
     "/api/v1/labels",
     "/api/v1/metadata",
@@ -41,7 +43,12 @@ const PATHS: [&str; 36] = [
     "/api/v1/status/tsdb",
     "/api/v1/targets",
     "/api/v1/write",
+    "/api/v2/write",
+    "/api/v3/write_lp",
+    "/health",
     "/metrics",
+    "/ping",
+    "/write",
 ];
 
 /// Similarity (0 to 1) from which a path is worth suggesting.

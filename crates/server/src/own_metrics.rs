@@ -62,7 +62,7 @@ impl OwnMetrics {
             MetricFamily::single(name, help, MetricKind::Counter, value.load(Ordering::Relaxed) as f64)
         };
         let gauge = |name, help, value: f64| MetricFamily::single(name, help, MetricKind::Gauge, value);
-        vec![
+        let mut families = vec![
             requests(&routes),
             seconds(&routes),
             counter("foretide_write_samples_total", "Samples made durable by remote write.", &self.samples_written),
@@ -85,7 +85,9 @@ impl OwnMetrics {
             counter("foretide_http_panics_total", "Handlers that panicked.", &self.panics),
             gauge("foretide_query_slots_free", "Queries that could start now.", state.gate.free() as f64),
             gauge("foretide_query_waiting", "Queries that wait for a slot.", state.gate.waiting() as f64),
-        ]
+        ];
+        families.extend(state.intake.metrics.gather());
+        families
     }
 }
 

@@ -37,6 +37,8 @@ pub use telemetry::{MetricFamily, MetricKind, MetricSample, Telemetry};
 pub struct Parts {
     /// Where decoded samples go.
     pub append: Arc<dyn Append>,
+    /// Where imported samples go: they may be older than the out-of-order window.
+    pub import: Arc<dyn Append>,
     /// Where stored samples come from.
     pub select: Arc<dyn Select>,
     /// The wall clock.

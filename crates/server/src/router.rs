@@ -9,6 +9,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::compression::{CompressionLayer, DefaultPredicate};
 
+use crate::intake::{import, influx};
 use crate::parts::Parts;
 use crate::state::{App, State};
 use crate::{advice, assets, chart_series, figures, guard, live, manage, missing, prom, sql, write};
@@ -29,6 +30,7 @@ pub(crate) fn routes(app: App) -> Router {
         .merge(protocols())
         .nest("/prometheus", protocols())
         .merge(own())
+        .merge(line_protocol())
         .merge(page())
         .fallback(missing::not_found)
         .method_not_allowed_fallback(missing::wrong_method)
@@ -44,15 +46,27 @@ fn protocols() -> Router<App> {
     prom::routes()
         .route("/api/v1/write", post(write::remote_write))
         .route("/api/v1/push", post(write::remote_write))
+        .route("/api/v1/import/prometheus", post(import::text))
         .route("/-/healthy", get(manage::healthy))
         .route("/-/ready", get(manage::ready))
         .route("/metrics", get(manage::metrics))
+}
+
+/// Routes of InfluxDB's writers.
+fn line_protocol() -> Router<App> {
+    Router::new()
+        .route("/write", post(influx::v1))
+        .route("/api/v2/write", post(influx::v2))
+        .route("/api/v3/write_lp", post(influx::v3))
+        .route("/ping", get(influx::ping))
+        .route("/health", get(influx::health))
 }
 
 /// Our own API.
 fn own() -> Router<App> {
     Router::new()
         .route("/-/flush", post(manage::flush))
+        .route("/api/v1/import/write", post(import::message))
         .route("/api/sql", get(sql::by_get).post(sql::by_post))
         .route("/api/tables", get(sql::tables))
         .route("/api/series", get(chart_series::columns))

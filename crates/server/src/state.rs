@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, watch};
 use series::Timestamp;
 
 use crate::gate::Gate;
+use crate::intake::Intake;
 use crate::own_metrics::OwnMetrics;
 use crate::parts::Parts;
 use crate::pulse::Pulses;
@@ -19,6 +20,7 @@ pub(crate) struct State {
     pub(crate) parts: Parts,
     pub(crate) admission: Admission,
     pub(crate) decoders: DecoderPool,
+    pub(crate) intake: Intake,
     pub(crate) gate: Gate,
     pub(crate) live_slots: Arc<Semaphore>,
     pub(crate) metrics: OwnMetrics,
@@ -36,6 +38,7 @@ impl State {
         Arc::new(Self {
             admission: Admission::new(settings.write_budget_bytes),
             decoders: DecoderPool::new(),
+            intake: Intake::new(),
             gate: Gate::new(settings.queries_max, settings.query_queue_max),
             live_slots: Arc::new(Semaphore::new(settings.live_max)),
             metrics: OwnMetrics::default(),

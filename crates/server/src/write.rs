@@ -25,9 +25,9 @@ use crate::body::{self, BodyLimit};
 use crate::fault::Fault;
 use crate::state::{App, State};
 
-pub(crate) use admission::Admission;
-use answer::Refusals;
-pub(crate) use decode::DecoderPool;
+pub(crate) use admission::{Admission, Admitted};
+pub(crate) use answer::{Refusals, finished};
+pub(crate) use decode::{DecoderPool, refusals};
 
 /// Largest body taken without `Content-Length`.
 const UNSIZED_BYTES_MAX: usize = 1 << 20;
@@ -39,7 +39,7 @@ pub(crate) async fn remote_write(Extract(app): Extract<App>, request: Request) -
     match written(&app, &head, body).await {
         Ok((appended, refusals)) => {
             app.metrics.wrote(appended.samples, refusals.samples());
-            answer::finished(&appended, &refusals, with_counts)
+            finished(&appended, &refusals, with_counts)
         }
         Err(fault) => answer::failed(fault, with_counts),
     }
@@ -54,8 +54,13 @@ async fn written(app: &App, head: &Head, body: Body) -> Result<(Appended, Refusa
     Ok((appended, refusals))
 }
 
+/// Largest body taken without `Content-Length`.
+pub(crate) fn unsized_bytes_max() -> usize {
+    UNSIZED_BYTES_MAX
+}
+
 /// `Content-Length`, refused here when it is over the bound: before the body is read.
-fn expected_bytes(state: &State, headers: &HeaderMap) -> Result<Option<usize>, Fault> {
+pub(crate) fn expected_bytes(state: &State, headers: &HeaderMap) -> Result<Option<usize>, Fault> {
     let Some(value) = headers.get(header::CONTENT_LENGTH) else { return Ok(None) };
     let length = value.to_str().ok().and_then(|text| text.parse::<usize>().ok());
     let length = length.ok_or_else(|| Fault::bad_request("header Content-Length is not a number of bytes"))?;
@@ -63,7 +68,7 @@ fn expected_bytes(state: &State, headers: &HeaderMap) -> Result<Option<usize>, F
     if length > bytes_max { Err(body::too_large(bytes_max)) } else { Ok(Some(length)) }
 }
 
-async fn whole_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Fault> {
+pub(crate) async fn whole_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Fault> {
     let settings = &app.parts.settings;
     let expected = expected_bytes(app, headers)?;
     let bytes_max = expected.map_or(UNSIZED_BYTES_MAX.min(settings.write_bytes_max), |_| settings.write_bytes_max);
@@ -77,7 +82,7 @@ async fn whole_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes,
     })
 }
 
-fn append_fault(err: AppendError) -> Fault {
+pub(crate) fn append_fault(err: AppendError) -> Fault {
     let (status, code, retry_after_s) = match err {
         AppendError::Log(_) => (StatusCode::INTERNAL_SERVER_ERROR, "log", 5),
         AppendError::DiskFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "disk_full", 30),
@@ -89,7 +94,7 @@ fn append_fault(err: AppendError) -> Fault {
 
 impl Admission {
     /// Room for a body of `bytes`, or the refusal. Held until the answer is made.
-    fn enter(&self, bytes: usize) -> Result<admission::Admitted, Fault> {
+    pub(crate) fn enter(&self, bytes: usize) -> Result<Admitted, Fault> {
         self.admit(bytes).ok_or_else(|| {
             let message =
                 format!("write requests under way fill their {} bytes; send again after a pause", self.budget());

@@ -170,6 +170,11 @@ impl Store {
         Arc::new(self.writer.clone())
     }
 
+    /// The write side for imports, which may be older than the out-of-order window.
+    pub fn import_appender(&self) -> Arc<dyn Append> {
+        Arc::new(Writer { origin: Origin::Import, ..self.writer.clone() })
+    }
+
     /// The write side for our own results, which may lie in the future.
     pub fn own_appender(&self) -> Arc<dyn Append> {
         Arc::new(Writer { origin: Origin::Own, ..self.writer.clone() })

@@ -19,6 +19,8 @@ const MEMORY_FACTOR: u64 = 4;
 pub(crate) enum Origin {
     /// A sender's: held to the time limits.
     Sender,
+    /// An import's: may be of any age, but not of the future.
+    Import,
     /// Our own, such as forecasts: may lie in the future and replace older ones.
     Own,
 }
@@ -173,7 +175,8 @@ impl Bounds {
         }
         match self.origin {
             Origin::Own => None,
-            Origin::Sender if at > self.newest => Some(RejectionReason::TooNew { ahead: self.ahead }),
+            Origin::Sender | Origin::Import if at > self.newest => Some(RejectionReason::TooNew { ahead: self.ahead }),
+            Origin::Import => None,
             Origin::Sender => {
                 let late = last.is_some_and(|last| at.0 < last.saturating_sub(self.window.0));
                 late.then_some(RejectionReason::TooOld { window: self.window })

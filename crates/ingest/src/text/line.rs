@@ -1,28 +1,59 @@
 //! One sample line of the text formats.
 
-use series::Timestamp;
+use series::{Exemplar, Labels, METRIC_NAME, Timestamp};
 
 use super::{LineLabels, TextFormat};
 
+/// Characters that the labels of an exemplar may have together (OpenMetrics 1.0).
+const EXEMPLAR_CHARS_MAX: usize = 128;
+
 /// What a line says beside its labels.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Sample {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sample<'t> {
     pub(crate) value: f64,
     pub(crate) at: Option<Timestamp>,
-    pub(crate) has_exemplar: bool,
+    /// The text behind `#`.
+    pub(crate) exemplar: Option<&'t str>,
 }
 
-/// Reads a line without surrounding blanks; labels (the metric's name among them) replace those in `labels`.
-pub(crate) fn read_sample(line: &str, format: TextFormat, labels: &mut LineLabels) -> Result<Sample, &'static str> {
-    labels.clear();
+/// Cuts a line without surrounding blanks behind its labels. Quotes are respected; whether the labels can be read is
+/// [`read_series`]' to say.
+pub(crate) fn split_series(line: &str) -> Result<(&str, &str), &'static str> {
     let name_end = line.find(['{', ' ', '\t']).ok_or("there is no value")?;
+    let rest = line[name_end..].trim_start();
+    if !rest.starts_with('{') {
+        return Ok((&line[..name_end], rest));
+    }
+    let open = line.len() - rest.len();
+    let (mut in_quotes, mut bytes) = (false, line.bytes().enumerate().skip(open + 1));
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'"' => in_quotes = !in_quotes,
+            b'\\' if in_quotes => {
+                bytes.next();
+            }
+            b'}' if !in_quotes => return Ok((&line[..=at], &line[at + 1..])),
+            _ => {}
+        }
+    }
+    Ok((line, ""))
+}
+
+/// Reads `name{…}`; the labels (the metric's name among them) replace those in `labels`.
+pub(crate) fn read_series(text: &str, labels: &mut LineLabels) -> Result<(), &'static str> {
+    labels.clear();
+    let name_end = text.find(['{', ' ', '\t']).unwrap_or(text.len());
     if name_end > 0 {
-        labels.push_metric(&line[..name_end]);
+        labels.push_metric(&text[..name_end]);
     }
-    let mut rest = line[name_end..].trim_start();
-    if let Some(inside) = rest.strip_prefix('{') {
-        rest = read_labels(inside, labels)?.trim_start();
+    match text[name_end..].trim_start().strip_prefix('{') {
+        Some(inside) => read_labels(inside, labels).map(drop),
+        None => Ok(()),
     }
+}
+
+/// Reads what follows the labels.
+pub(crate) fn read_numbers(rest: &str, format: TextFormat) -> Result<Sample<'_>, &'static str> {
     let (numbers, exemplar) = match rest.split_once('#') {
         Some((numbers, exemplar)) if format == TextFormat::OpenMetrics => (numbers, Some(exemplar)),
         Some(_) => return Err("`#` after the value"),
@@ -34,7 +65,29 @@ pub(crate) fn read_sample(line: &str, format: TextFormat, labels: &mut LineLabel
     if words.next().is_some() {
         return Err("there is text after the time");
     }
-    Ok(Sample { value, at, has_exemplar: exemplar.is_some() })
+    Ok(Sample { value, at, exemplar })
+}
+
+/// Reads ` {trace_id="…"} value [time]`; `at` is its time when it names none. `None` when its labels are too long, for
+/// which OpenMetrics drops it and keeps the sample.
+pub(crate) fn read_exemplar(
+    text: &str,
+    at: Timestamp,
+    labels: &mut LineLabels,
+) -> Result<Option<Exemplar>, &'static str> {
+    labels.clear();
+    let inside = text.trim_start().strip_prefix('{').ok_or("the exemplar has no labels")?;
+    let rest = read_labels(inside, labels)?;
+    let sample = read_numbers(rest, TextFormat::OpenMetrics).map_err(|_| "the exemplar has no value")?;
+    if sample.exemplar.is_some() || labels.pairs.iter().any(|(name, _)| labels.texts[name.clone()] == *METRIC_NAME) {
+        return Err("the exemplar cannot be read");
+    }
+    if labels.texts.chars().count() > EXEMPLAR_CHARS_MAX {
+        return Ok(None);
+    }
+    let pairs = labels.pairs.iter().map(|(name, value)| (&labels.texts[name.clone()], &labels.texts[value.clone()]));
+    let labels = Labels::from_pairs(pairs).map_err(|_| "the exemplar repeats a label")?;
+    Ok(Some(Exemplar { labels, value: sample.value, at: sample.at.unwrap_or(at) }))
 }
 
 fn read_time(word: &str, format: TextFormat) -> Result<Timestamp, &'static str> {
@@ -46,7 +99,6 @@ fn read_time(word: &str, format: TextFormat) -> Result<Timestamp, &'static str> 
         },
     }
 }
-
 /// Reads `name="value", …}` and returns what follows the brace. A quoted text alone is the metric's name.
 fn read_labels<'a>(mut rest: &'a str, labels: &mut LineLabels) -> Result<&'a str, &'static str> {
     loop {

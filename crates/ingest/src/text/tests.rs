@@ -4,10 +4,18 @@ use super::*;
 use proptest::prelude::*;
 
 fn parse(text: &str, format: TextFormat) -> (Decoded, Batch) {
-    let options = TextOptions { format, default_at: Timestamp(99), extra_labels: &[] };
+    let options = TextOptions::new(format, Timestamp(99), &[]);
     let mut batch = Batch::default();
     let decoded = parse_text(text, &options, &Limits::default(), &mut batch).expect("within the limits");
     (decoded, batch)
+}
+
+fn with_conflict(conflict: LabelConflict, text: &str) -> String {
+    let extra = [("job".to_owned(), "node".to_owned()), ("instance".to_owned(), "h:1".to_owned())];
+    let options = TextOptions { conflict, ..TextOptions::new(TextFormat::Prometheus, Timestamp(0), &extra) };
+    let mut batch = Batch::default();
+    parse_text(text, &options, &Limits::default(), &mut batch).expect("small");
+    batch.series(0).labels.to_string()
 }
 
 fn shown(batch: &Batch) -> Vec<String> {
@@ -22,14 +30,16 @@ fn the_prometheus_format_is_read() {
                 http_requests_total{method=\"post\",code=\"200\",} 1028 1395066364000\n\n  # a comment\n\
                 path{p=\"C:\\\\DIR\\\"x\\n\"} 1.458255915e9\nplain 12.47\nweird +Inf -3982045\nnan NaN\r\n";
     let (decoded, batch) = parse(text, TextFormat::Prometheus);
-    assert_eq!((decoded.series, decoded.samples, decoded.metadata), (5, 6, 1), "{decoded}");
+    assert_eq!((decoded.series, decoded.samples, decoded.metadata), (6, 6, 1), "{decoded}");
     let rows = shown(&batch);
-    let first = "http_requests_total{code=\"200\", method=\"post\"} [1395066363000, 1395066364000] [1027.0, 1028.0]";
-    assert_eq!(rows[0], first);
-    assert_eq!(batch.series(1).labels.get("p"), Some("C:\\DIR\"x\n"));
-    assert_eq!(rows[2], "plain [99] [12.47]");
-    assert_eq!(rows[3], "weird [-3982045] [inf]");
-    assert!(batch.series(4).values[0].is_nan());
+    // The second line's comma makes it another spelling, and so a run of its own.
+    let labels = "http_requests_total{code=\"200\", method=\"post\"}";
+    assert_eq!(rows[0], format!("{labels} [1395066363000] [1027.0]"));
+    assert_eq!(rows[1], format!("{labels} [1395066364000] [1028.0]"));
+    assert_eq!(batch.series(2).labels.get("p"), Some("C:\\DIR\"x\n"));
+    assert_eq!(rows[3], "plain [99] [12.47]");
+    assert_eq!(rows[4], "weird [-3982045] [inf]");
+    assert!(batch.series(5).values[0].is_nan());
     let family = &batch.metadata()[0];
     assert_eq!((family.kind, family.help.as_str()), (MetricType::Counter, "Requests,\nall of them."));
 }
@@ -40,11 +50,68 @@ fn open_metrics_has_seconds_exemplars_units_and_an_end() {
                 lat_seconds_bucket{le=\"0.1\"} 8 1520879607.789 # {trace_id=\"KOO#1\"} 0.67 1520879607\n\
                 {\"odd name\",\"odd label\"=\"x\"} 1 2\n# EOF\nbehind 1\n";
     let (decoded, batch) = parse(text, TextFormat::OpenMetrics);
-    assert_eq!((decoded.series, decoded.exemplars_skipped), (2, 1), "{decoded}");
+    assert_eq!((decoded.series, decoded.exemplars_skipped), (2, 0), "{decoded}");
+    let exemplar = &batch.series(0).exemplars[0];
+    assert_eq!((exemplar.labels.to_string(), exemplar.value), ("{trace_id=\"KOO#1\"}".to_owned(), 0.67));
+    assert_eq!(exemplar.at, Timestamp(1_520_879_607_000));
     assert_eq!(batch.series(0).timestamps, [1_520_879_607_789]);
     assert_eq!(batch.series(1).labels.get(METRIC_NAME), Some("odd name"));
     assert_eq!(batch.series(1).labels.get("odd label"), Some("x"));
     assert_eq!((batch.metadata()[0].unit.as_str(), batch.metadata()[0].kind), ("seconds", MetricType::Histogram));
+}
+
+#[test]
+fn exemplars_take_the_samples_time_and_have_a_length() {
+    let text = format!("a_total 1 5 # {{trace=\"x\"}} 2\nb_total 1 # {{t=\"{}\"}} 2\n# EOF", "x".repeat(200));
+    let (decoded, batch) = parse(&text, TextFormat::OpenMetrics);
+    assert_eq!((decoded.samples, decoded.exemplars_skipped, batch.n_exemplars()), (2, 1, 1), "{decoded}");
+    assert_eq!(batch.series(0).exemplars[0].at, Timestamp(5000));
+    for exemplar in ["x 1", "{a=\"b\"}", "{a=\"b\"} one", "{a=\"b\"} 1 # {c=\"d\"} 2"] {
+        let (decoded, batch) = parse(&format!("a 1 # {exemplar}\n# EOF\n"), TextFormat::OpenMetrics);
+        assert_eq!((decoded.refused.len(), batch.n_samples()), (1, 0), "{exemplar}");
+    }
+}
+
+#[test]
+fn a_cut_open_metrics_text_is_refused_as_a_whole() {
+    let options = TextOptions::new(TextFormat::OpenMetrics, Timestamp(0), &[]);
+    let mut batch = Batch::default();
+    let error = parse_text("a 1\n", &options, &Limits::default(), &mut batch).expect_err("no end");
+    assert_eq!((error, batch.is_empty()), (IngestError::NoEof, true));
+}
+
+#[test]
+fn created_lines_are_series_of_their_own() {
+    let (_, batch) = parse("# TYPE a counter\na_total 3\na_created 1520430000.123\n# EOF\n", TextFormat::OpenMetrics);
+    let shown: Vec<_> = batch.iter().map(|s| (s.labels.to_string(), s.values[0])).collect();
+    assert_eq!(shown, [("a_total".to_owned(), 3.0), ("a_created".to_owned(), 1_520_430_000.123)]);
+}
+
+#[test]
+fn texts_in_order_of_time_become_one_run_a_series() {
+    let text = "a{x=\"1\"} 1 10\nb 1 10\na{x=\"1\"} 2 20\nb 2 20\n";
+    let (decoded, batch) = parse(text, TextFormat::Prometheus);
+    assert_eq!((decoded.series, decoded.samples, batch.n_series()), (2, 4, 2));
+    assert_eq!((batch.series(0).timestamps, batch.series(1).values), (&[10, 20][..], &[1.0, 2.0][..]));
+}
+
+#[test]
+fn labels_that_meet_are_replaced_renamed_or_kept() {
+    let text = "up{job=\"own\",exported_job=\"old\"} 1";
+    let shown = |conflict| with_conflict(conflict, text);
+    assert_eq!(shown(LabelConflict::Replace), "up{exported_job=\"old\", instance=\"h:1\", job=\"node\"}");
+    let renamed = "up{exported_exported_job=\"own\", exported_job=\"old\", instance=\"h:1\", job=\"node\"}";
+    assert_eq!(shown(LabelConflict::Rename), renamed);
+    assert_eq!(shown(LabelConflict::Keep), "up{exported_job=\"old\", instance=\"h:1\", job=\"own\"}");
+    assert_eq!(with_conflict(LabelConflict::Rename, "up{job=\"\"} 1"), "up{instance=\"h:1\", job=\"node\"}");
+}
+
+#[test]
+fn times_can_be_ignored() {
+    let options = TextOptions { honor_times: false, ..TextOptions::new(TextFormat::Prometheus, Timestamp(7), &[]) };
+    let mut batch = Batch::default();
+    parse_text("a 1 5", &options, &Limits::default(), &mut batch).expect("small");
+    assert_eq!(batch.series(0).timestamps, [7]);
 }
 
 #[test]
@@ -73,7 +140,7 @@ fn a_bad_line_is_refused_alone_with_its_number() {
 #[test]
 fn extra_labels_are_added_and_replace() {
     let extra = [("job".to_owned(), "push".to_owned()), ("zone".to_owned(), "a".to_owned())];
-    let options = TextOptions { format: TextFormat::Prometheus, default_at: Timestamp(0), extra_labels: &extra };
+    let options = TextOptions::new(TextFormat::Prometheus, Timestamp(0), &extra);
     let mut batch = Batch::default();
     parse_text("up{job=\"own\"} 1", &options, &Limits::default(), &mut batch).expect("small");
     assert_eq!(batch.series(0).labels.to_string(), "up{job=\"push\", zone=\"a\"}");
@@ -81,7 +148,7 @@ fn extra_labels_are_added_and_replace() {
 
 #[test]
 fn limits_hold_for_texts_too() {
-    let options = TextOptions { format: TextFormat::Prometheus, default_at: Timestamp(0), extra_labels: &[] };
+    let options = TextOptions::new(TextFormat::Prometheus, Timestamp(0), &[]);
     let (mut batch, limits) = (Batch::default(), Limits { series: 1, decoded_bytes: 20, ..Limits::default() });
     let error = parse_text("a 1\nb 2\n", &options, &limits, &mut batch).expect_err("two series");
     assert_eq!(error, IngestError::TooMany { what: "series", found: 2, limit: 1 });
@@ -93,7 +160,7 @@ proptest! {
     #[test]
     fn any_text_is_read_without_a_panic(text in "(?s)[a-z{}\"=,\\\\# \n0-9é.+-]{0,200}", open: bool) {
         let format = if open { TextFormat::OpenMetrics } else { TextFormat::Prometheus };
-        let (decoded, batch) = parse(&text, format);
+        let (decoded, batch) = parse(&format!("{text}\n# EOF"), format);
         prop_assert_eq!(decoded.samples as usize, batch.n_samples());
     }
 

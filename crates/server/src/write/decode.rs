@@ -84,7 +84,7 @@ fn hand_over_now(state: &State, headers: &HeaderMap, body: &[u8]) -> Result<Hand
 }
 
 /// Everything the sender meant to store and the decoder left out; exemplars are hints and do not count.
-fn refusals(decoded: Decoded) -> Vec<Refusal> {
+pub(crate) fn refusals(decoded: Decoded) -> Vec<Refusal> {
     let histograms = (decoded.histograms_skipped > 0).then(|| Refusal {
         reason: "native histograms, which are not stored yet; send classic buckets".to_owned(),
         series: 0,

@@ -83,6 +83,7 @@ impl World {
     pub(crate) fn parts(self: &Arc<Self>) -> Parts {
         Parts {
             append: Arc::clone(self) as Arc<dyn Append>,
+            import: Arc::clone(self) as Arc<dyn Append>,
             select: Arc::clone(self) as Arc<dyn Select>,
             clock: Arc::clone(self) as Arc<dyn Clock>,
             sql: Arc::clone(self) as Arc<dyn SqlService>,

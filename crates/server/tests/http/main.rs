@@ -2,6 +2,8 @@
 
 mod fakes;
 mod guard;
+mod import;
+mod influx;
 mod own_api;
 mod page;
 mod prometheus;
