@@ -1,7 +1,7 @@
 //! Turns forecasts and usage into recommendations: replicas, container sizes, runway of disks.
 //!
-//! Each kind is evaluated on its own rhythm. What is advised is kept in the control log before anybody is told; advice
-//! that is no longer given is marked superseded, advice that a user dismissed stays dismissed.
+//! Each kind is evaluated on its own rhythm. Advice is written to the control log together with the messages that tell of
+//! it; advice that is no longer given is marked superseded, advice that a user dismissed stays dismissed.
 
 mod capacity;
 mod outcome;
@@ -12,7 +12,7 @@ mod workload;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use scale::Kind;
+use scale::{Kind, Recommendation};
 
 pub(crate) use self::outcome::recommendations;
 use self::outcome::replace_all;
@@ -39,6 +39,14 @@ pub(crate) fn evaluate_all(core: &Core) -> Result<usize, EngineError> {
     Ok(open)
 }
 
+/// What looking at all targets of a kind gave.
+#[derive(Default)]
+struct Found {
+    /// Targets that could be judged, also those that need no change.
+    judged: usize,
+    advice: Vec<Recommendation>,
+}
+
 /// What an evaluation found.
 struct Evaluated {
     /// Targets that could be judged.
@@ -54,7 +62,7 @@ fn evaluate(core: &Core, kind: Kind) -> Result<Evaluated, EngineError> {
         Kind::Rightsize => rightsizing::evaluate(core, now)?,
         Kind::Capacity => capacity::evaluate(core, now)?,
     };
-    Ok(Evaluated { judged: found.len(), open: replace_all(core, kind, found, now)? })
+    Ok(Evaluated { judged: found.judged, open: replace_all(core, kind, found.advice, now)? })
 }
 
 impl Advisor {
@@ -92,3 +100,6 @@ impl Advisor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

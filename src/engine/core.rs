@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use control::Control;
 use control::outbox::Outbox;
 use promql::{Answer, MatrixItem, Options, Value, VectorItem};
-use series::{Append, Batch, Clock, Labels, Select, Step, Timestamp};
+use series::{Append, Batch, Clock, Labels, Millis, Select, Step, Timestamp};
 use server::LiveEvent;
 use sql::{SqlEngine, SqlLimits};
 use store::Store;
@@ -32,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) started: Instant,
     pub(crate) tallies: Tallies,
+    /// Held while kept advice is read and changed.
+    pub(crate) advice: std::sync::Mutex<()>,
     own: Arc<dyn Append>,
     disk: Arc<dyn wal::Storage>,
 }
@@ -72,8 +74,8 @@ impl Core {
         let sql = SqlEngine::new(store.selector(), system, limits)?;
         let own = store.own_appender();
         let (live, _) = tokio::sync::broadcast::channel(LIVE_QUEUE);
-        let (started, tallies) = (Instant::now(), Tallies::default());
-        Ok(Self { settings, clock, store, control, outbox, sql, live, runtime, started, tallies, own, disk })
+        let (started, tallies, advice) = (Instant::now(), Tallies::default(), std::sync::Mutex::default());
+        Ok(Self { settings, clock, store, control, outbox, sql, live, runtime, started, tallies, advice, own, disk })
     }
 
     /// Writes our own results, which may lie in the future.
@@ -90,22 +92,17 @@ impl Core {
         drop(self.live.send(LiveEvent { kind, payload }));
     }
 
-    /// Evaluates a PromQL text at one time; scalars come as one item without labels.
+    /// Asks with another reach of selectors than the usual five minutes.
+    pub(crate) fn looking_back(&self, lookback: Millis) -> Asking<'_> {
+        Asking { core: self, lookback }
+    }
+
+    /// As [`Asking::instant`], with the usual reach.
     pub(crate) fn instant(&self, query: &str, at: Timestamp) -> Result<Vec<VectorItem>, EngineError> {
-        let answer = self.ask(query, |select, expr, options| promql::instant(select, expr, at, options))?;
-        match answer.value {
-            Value::Vector(items) => Ok(items),
-            Value::Scalar(at, value) => Ok(vec![VectorItem { labels: Labels::empty(), at, value }]),
-            _ => Err(self.fault(query, "answers neither numbers nor a vector")),
-        }
+        self.looking_back(Options::default().lookback).instant(query, at)
     }
 
-    /// The one number a PromQL text gives at one time; `None` when it gives none.
-    pub(crate) fn number(&self, query: &str, at: Timestamp) -> Result<Option<f64>, EngineError> {
-        Ok(self.instant(query, at)?.first().map(|item| item.value).filter(|value| value.is_finite()))
-    }
-
-    /// Evaluates a PromQL text over `[start, end]`.
+    /// As [`Asking::range`], with the usual reach.
     pub(crate) fn range(
         &self,
         query: &str,
@@ -113,32 +110,12 @@ impl Core {
         end: Timestamp,
         step: Step,
     ) -> Result<Vec<MatrixItem>, EngineError> {
-        let answer = self.ask(query, |select, expr, options| promql::range(select, expr, start, end, step, options))?;
-        match answer.value {
-            Value::Matrix(items) => Ok(items),
-            _ => Err(self.fault(query, "does not answer a matrix")),
-        }
+        self.looking_back(Options::default().lookback).range(query, start, end, step)
     }
 
-    fn ask(
-        &self,
-        query: &str,
-        evaluate: impl Fn(&dyn Select, &promql::Expr, &Options) -> Result<Answer, promql::EvalError>,
-    ) -> Result<Answer, EngineError> {
-        let expr = promql::parse(query).map_err(|err| self.fault(query, &err.to_string()))?;
-        let options = self.options();
-        let select = self.store.selector();
-        evaluate(&*select, &expr, &options).map_err(|err| self.fault(query, &err.to_string()))
-    }
-
-    fn options(&self) -> Options {
-        Options {
-            samples_max: self.settings.query.samples_max as u64,
-            series_max: self.settings.query.series_max,
-            points_max: OWN_POINTS_MAX,
-            deadline: Some(Instant::now() + self.settings.query.timeout.duration().max(Duration::from_secs(60))),
-            ..Options::default()
-        }
+    /// The one number a PromQL text gives at one time; `None` when it gives none.
+    pub(crate) fn number(&self, query: &str, at: Timestamp) -> Result<Option<f64>, EngineError> {
+        Ok(self.instant(query, at)?.first().map(|item| item.value).filter(|value| value.is_finite()))
     }
 
     fn fault(&self, query: &str, why: &str) -> EngineError {
@@ -162,6 +139,61 @@ impl Core {
             // Only these names in `Host`: a page elsewhere cannot reach us by renaming itself (DNS rebinding).
             hosts: ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into(),
             ..server::Settings::default()
+        }
+    }
+}
+
+/// PromQL over the engine's store, with the bounds of our own work.
+pub(crate) struct Asking<'a> {
+    core: &'a Core,
+    lookback: Millis,
+}
+
+impl Asking<'_> {
+    /// Evaluates a PromQL text at one time; scalars come as one item without labels.
+    pub(crate) fn instant(&self, query: &str, at: Timestamp) -> Result<Vec<VectorItem>, EngineError> {
+        let answer = self.ask(query, |select, expr, options| promql::instant(select, expr, at, options))?;
+        match answer.value {
+            Value::Vector(items) => Ok(items),
+            Value::Scalar(at, value) => Ok(vec![VectorItem { labels: Labels::empty(), at, value }]),
+            _ => Err(self.core.fault(query, "answers neither numbers nor a vector")),
+        }
+    }
+
+    /// Evaluates a PromQL text over `[start, end]`.
+    pub(crate) fn range(
+        &self,
+        query: &str,
+        start: Timestamp,
+        end: Timestamp,
+        step: Step,
+    ) -> Result<Vec<MatrixItem>, EngineError> {
+        let answer = self.ask(query, |select, expr, options| promql::range(select, expr, start, end, step, options))?;
+        match answer.value {
+            Value::Matrix(items) => Ok(items),
+            _ => Err(self.core.fault(query, "does not answer a matrix")),
+        }
+    }
+
+    fn ask(
+        &self,
+        query: &str,
+        evaluate: impl Fn(&dyn Select, &promql::Expr, &Options) -> Result<Answer, promql::EvalError>,
+    ) -> Result<Answer, EngineError> {
+        let expr = promql::parse(query).map_err(|err| self.core.fault(query, &err.to_string()))?;
+        let options = self.options();
+        let select = self.core.store.selector();
+        evaluate(&*select, &expr, &options).map_err(|err| self.core.fault(query, &err.to_string()))
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            samples_max: self.core.settings.query.samples_max as u64,
+            series_max: self.core.settings.query.series_max,
+            points_max: OWN_POINTS_MAX,
+            lookback: self.lookback,
+            deadline: Some(Instant::now() + self.core.settings.query.timeout.duration().max(Duration::from_secs(60))),
+            ..Options::default()
         }
     }
 }

@@ -51,7 +51,7 @@ pub enum EgressError {
         fault: &'static str,
     },
     /// The name was not found.
-    #[error("look up `{host}`")]
+    #[error("look up `{host}`: {source}")]
     Lookup {
         /// Host name.
         host: String,

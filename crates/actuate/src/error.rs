@@ -114,7 +114,7 @@ pub enum ActuateError {
         retry_after: Option<Millis>,
     },
     /// No answer.
-    #[error("{destination}: no answer")]
+    #[error("{destination}: no answer: {source}")]
     Transport {
         /// Scheme, host and port.
         destination: String,
@@ -123,7 +123,7 @@ pub enum ActuateError {
         source: Box<ureq::Error>,
     },
     /// A file operation failed.
-    #[error("{step} {path}", path = path.display())]
+    #[error("{step} {path}: {source}", path = path.display())]
     Io {
         /// What was tried.
         step: &'static str,

@@ -6,10 +6,10 @@ use wal::LogError;
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// The log refused; nothing was acknowledged.
-    #[error("control log")]
+    #[error("control log: {0}")]
     Log(#[from] LogError),
     /// A value could not be written as or read from JSON.
-    #[error("value of {kind} `{key}` as JSON")]
+    #[error("value of {kind} `{key}` as JSON: {source}")]
     Json {
         /// The kind's name.
         kind: &'static str,
@@ -72,7 +72,7 @@ pub enum ControlError {
         path: String,
     },
     /// A file could not be read or written.
-    #[error("{action} `{path}`")]
+    #[error("{action} `{path}`: {source}")]
     Disk {
         /// What was being done.
         action: &'static str,

@@ -86,17 +86,16 @@ impl Kind {
         }
     }
 
-    /// How many entries are kept: job runs, recommendations, anomalies, forecasts and alerts 50,000, decisions 200,000,
-    /// always the newest by key; policies, jobs, checkpoints and settings up to 100,000, then new ones are refused. The
-    /// outbox keeps its last 50,000 finished messages, the audit trail 400 days.
+    /// How many entries are kept: job runs, anomalies, forecasts and alerts 50,000, decisions 200,000, always the newest
+    /// by key; policies, jobs, checkpoints and settings up to 100,000, then new ones are refused. The outbox keeps its
+    /// last 50,000 finished messages, the audit trail 400 days. Keys of recommendations say nothing of their age, so
+    /// whoever writes them removes them.
     pub(crate) const fn retention(self) -> Retention {
         match self {
-            Self::JobRun | Self::Recommendation | Self::Anomaly | Self::Forecast | Self::Alert => {
-                Retention::Newest(50_000)
-            }
+            Self::JobRun | Self::Anomaly | Self::Forecast | Self::Alert => Retention::Newest(50_000),
             Self::Decision => Retention::Newest(200_000),
             Self::Policy | Self::Job | Self::Checkpoint | Self::Setting => Retention::Refuse(100_000),
-            Self::Outbox | Self::Audit => Retention::Owner,
+            Self::Outbox | Self::Audit | Self::Recommendation => Retention::Owner,
         }
     }
 }

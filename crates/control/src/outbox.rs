@@ -14,7 +14,7 @@
 //! - a lease belongs to one opening of the outbox (its epoch): answers of an earlier process are refused, its messages
 //!   are leased again. Leases do not run out by the clock; a worker that gives up calls [`Outbox::nack`];
 //! - a message is not sent after its window; delivered messages never change again, so a clock that steps back resends
-//!   nothing; a waiting time that a step made longer than 5 minutes is over.
+//!   nothing; a waiting time that a step made longer than an hour, the longest there is, is over.
 //!
 //! Calls are ordered by one lock held across their sync: batch with [`Outbox::lease`]'s limit.
 
@@ -35,8 +35,10 @@ use queue::{Queue, Verdict};
 
 /// Tries before a message is given up.
 pub const TRIES_MAX: u32 = 12;
-/// Longest pause between two tries.
+/// Longest pause between two tries that we choose.
 pub const BACKOFF_MAX: Millis = Millis::from_mins(5);
+/// Longest pause of all: a receiver may ask for more than [`BACKOFF_MAX`], not for more than this.
+pub const PAUSE_MAX: Millis = Millis::from_hours(1);
 /// Most messages that are planned, audited or being sent.
 pub const ACTIVE_MAX: usize = 50_000;
 /// Finished messages that are kept.
@@ -159,7 +161,7 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError::Full`], [`OutboxError::Control`].
     pub fn plan(&self, draft: Draft, now: Timestamp) -> Result<Enqueued, OutboxError> {
-        self.insert(draft, now, None)
+        Ok(self.insert(vec![draft], Vec::new(), now, None)?.remove(0))
     }
 
     /// Queues a message together with its audit record. A draft with a known idempotency key is a no-op.
@@ -167,25 +169,61 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError::Full`], [`OutboxError::Control`].
     pub fn enqueue(&self, draft: Draft, now: Timestamp, audit: AuditEntry) -> Result<Enqueued, OutboxError> {
-        self.insert(draft, now, Some(audit))
+        Ok(self.insert(vec![draft], Vec::new(), now, Some(audit))?.remove(0))
     }
 
-    fn insert(&self, draft: Draft, now: Timestamp, audit: Option<AuditEntry>) -> Result<Enqueued, OutboxError> {
+    /// Queues messages, makes the changes `also` and writes the audit record: one record of the log, so a crash leaves
+    /// all of it or nothing. Drafts with a known idempotency key add no message. Answers in the order of the drafts.
+    ///
+    /// # Errors
+    /// [`OutboxError::Full`] (nothing was written), [`OutboxError::Control`].
+    pub fn enqueue_with(
+        &self,
+        drafts: Vec<Draft>,
+        also: Vec<Change>,
+        now: Timestamp,
+        audit: AuditEntry,
+    ) -> Result<Vec<Enqueued>, OutboxError> {
+        self.insert(drafts, also, now, Some(audit))
+    }
+
+    /// As many answers as drafts.
+    fn insert(
+        &self,
+        drafts: Vec<Draft>,
+        also: Vec<Change>,
+        now: Timestamp,
+        audit: Option<AuditEntry>,
+    ) -> Result<Vec<Enqueued>, OutboxError> {
         let mut queue = self.queue();
-        let key = draft.idempotency_key();
-        if let Some(id) = queue.id_of(&key) {
-            return Ok(Enqueued::Repeat { id });
-        }
-        if queue.active().len() >= ACTIVE_MAX {
-            return Err(OutboxError::Full { active: queue.active().len(), max: ACTIVE_MAX });
-        }
         let state = if audit.is_some() { MessageState::Audited } else { MessageState::Planned };
-        let message = Message::new(draft, key, queue.next_seq(), now, state);
-        let mut changed = if audit.is_some() { queue.superseded_by(&message, self.epoch) } else { Vec::new() };
-        let id = message.id.clone();
-        changed.push(message);
-        self.write(&mut queue, changed, audit)?;
-        Ok(Enqueued::New { id })
+        let (mut outcomes, mut fresh) = (Vec::new(), Vec::<Message>::new());
+        for draft in drafts {
+            let key = draft.idempotency_key();
+            let same = |message: &&Message| message.idempotency_key == key;
+            let known = queue.id_of(&key).or_else(|| fresh.iter().find(same).map(|message| message.id.clone()));
+            if let Some(id) = known {
+                outcomes.push(Enqueued::Repeat { id });
+                continue;
+            }
+            let active = queue.active().len() + fresh.len();
+            if active >= ACTIVE_MAX {
+                return Err(OutboxError::Full { active, max: ACTIVE_MAX });
+            }
+            let message = Message::new(draft, key, queue.next_seq() + fresh.len() as u64, now, state);
+            outcomes.push(Enqueued::New { id: message.id.clone() });
+            fresh.push(message);
+        }
+        if fresh.is_empty() && also.is_empty() {
+            return Ok(outcomes);
+        }
+        // Of two drafts for one target the lease finds the older outdated, so only what waits already is looked at.
+        let overtaken = |message: &Message| queue.superseded_by(message, self.epoch);
+        let mut changed: Vec<Message> =
+            if audit.is_some() { fresh.iter().flat_map(overtaken).collect() } else { Vec::new() };
+        changed.extend(fresh);
+        self.write(&mut queue, changed, also, audit)?;
+        Ok(outcomes)
     }
 
     /// Lets a planned message go out, together with its audit record.
@@ -201,7 +239,7 @@ impl Outbox {
         (message.state, message.next_at) = (MessageState::Audited, now.0);
         let mut changed = queue.superseded_by(&message, self.epoch);
         changed.push(message);
-        self.write(&mut queue, changed, Some(audit))
+        self.write(&mut queue, changed, Vec::new(), Some(audit))
     }
 
     /// Takes up to `limit` messages of `topic` that are due, highest priority first, then oldest. Each must be answered
@@ -226,7 +264,7 @@ impl Outbox {
             changed.push(message);
         }
         if !changed.is_empty() {
-            self.write(&mut queue, changed, None)?;
+            self.write(&mut queue, changed, Vec::new(), None)?;
         }
         Ok(leased)
     }
@@ -241,7 +279,7 @@ impl Outbox {
         message.response = Some(cut(response));
         message.finish(MessageState::Delivered, "");
         let audit = message.audit(now, "deliver", "ok");
-        self.write(&mut queue, vec![message], Some(audit))
+        self.write(&mut queue, vec![message], Vec::new(), Some(audit))
     }
 
     /// Sending failed or its outcome is unknown. `rand01` in `[0, 1)` spreads the next try.
@@ -252,12 +290,12 @@ impl Outbox {
         self.put_back(id, now, why, |attempts| backoff(attempts, rand01))
     }
 
-    /// As [`Outbox::nack`], for a receiver that said when to come back (`Retry-After`); never later than an hour.
+    /// As [`Outbox::nack`], for a receiver that said when to come back (`Retry-After`); never later than [`PAUSE_MAX`].
     ///
     /// # Errors
     /// As [`Outbox::ack`].
     pub fn nack_for(&self, id: &str, now: Timestamp, why: &str, pause: Millis) -> Result<AfterFailure, OutboxError> {
-        self.put_back(id, now, why, |_| pause.clamp(Millis(0), Millis::from_hours(1)))
+        self.put_back(id, now, why, |_| pause.clamp(Millis(0), PAUSE_MAX))
     }
 
     /// The receiver refused for good: no further try, a dead letter that [`Outbox::retry`] can replay.
@@ -269,7 +307,7 @@ impl Outbox {
         let mut message = self.leased(&queue, id)?;
         message.finish(MessageState::Failed, &cut(why));
         let audit = message.audit(now, "give up", &cut(why));
-        self.write(&mut queue, vec![message], Some(audit))
+        self.write(&mut queue, vec![message], Vec::new(), Some(audit))
     }
 
     fn put_back(
@@ -293,7 +331,7 @@ impl Outbox {
             message.last_error = Some(cut(why));
             (AfterFailure::RetryAt(at), None)
         };
-        self.write(&mut queue, vec![message], audit)?;
+        self.write(&mut queue, vec![message], Vec::new(), audit)?;
         Ok(after)
     }
 
@@ -308,7 +346,25 @@ impl Outbox {
             return Err(OutboxError::Stale { id: id.to_owned(), end: Timestamp(message.window_end) });
         }
         (message.state, message.attempts, message.next_at) = (MessageState::Audited, 0, now.0);
-        self.write(&mut queue, vec![message], Some(audit))
+        self.write(&mut queue, vec![message], Vec::new(), Some(audit))
+    }
+
+    /// Supersedes what waits, for whatever topic, and may no longer be sent: so a receiver that was taken out of the
+    /// configuration leaves nothing behind. At most 1,000 messages a call. Answers how many.
+    ///
+    /// # Errors
+    /// [`OutboxError::Control`].
+    pub fn expire(&self, now: Timestamp) -> Result<usize, OutboxError> {
+        let mut queue = self.queue();
+        let due = queue.active().values().filter(|message| message.is_stale(now));
+        let idle = due.filter(|message| message.state != MessageState::Sending || message.epoch != self.epoch);
+        let mut changed: Vec<Message> = idle.take(1000).cloned().collect();
+        changed.iter_mut().for_each(|message| message.finish(MessageState::Superseded, queue::WINDOW_OVER));
+        let expired = changed.len();
+        if expired > 0 {
+            self.write(&mut queue, changed, Vec::new(), None)?;
+        }
+        Ok(expired)
     }
 
     /// A message in any state.
@@ -333,11 +389,19 @@ impl Outbox {
         self.queue().active().len()
     }
 
-    /// One record: the messages' new states and the audit entry. Memory follows the disk.
-    fn write(&self, queue: &mut Queue, changed: Vec<Message>, audit: Option<AuditEntry>) -> Result<(), OutboxError> {
-        let changes: Result<Vec<_>, _> =
-            changed.iter().map(|message| Change::put(Kind::Outbox, &message.id, message)).collect();
-        self.control.apply(changes?, audit)?;
+    /// One record: the messages' new states, the caller's changes and the audit entry. Memory follows the disk.
+    fn write(
+        &self,
+        queue: &mut Queue,
+        changed: Vec<Message>,
+        also: Vec<Change>,
+        audit: Option<AuditEntry>,
+    ) -> Result<(), OutboxError> {
+        let mut changes = also;
+        for message in &changed {
+            changes.push(Change::put(Kind::Outbox, &message.id, message)?);
+        }
+        self.control.apply(changes, audit)?;
         changed.into_iter().for_each(|message| queue.note(message));
         self.trim(queue)
     }

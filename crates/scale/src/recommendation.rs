@@ -219,17 +219,16 @@ impl Status {
 
 impl Recommendation {
     /// Advice from a scaling decision, or from the scale-up it foresees; `None` when neither changes anything.
-    /// Valid for `valid_for` from the moment to act.
-    pub fn from_decision(decision: &Decision, prices: &Prices, valid_for: Millis) -> Option<Self> {
+    /// `replica_hour` is what a replica costs an hour, in the currency of `prices`. Valid for `valid_for` from the moment to
+    /// act.
+    pub fn from_decision(decision: &Decision, replica_hour: f64, prices: &Prices, valid_for: Millis) -> Option<Self> {
         let (to, when) = match (decision.action, decision.upcoming) {
             (Action::Scale, _) => (decision.to, decision.at.max(decision.when)),
             (Action::Hold, Some(upcoming)) => (upcoming.to, upcoming.when),
             (Action::Hold, None) => return None,
         };
-        let (from, changed) = (decision.from, f64::from(decision.to) - f64::from(decision.from));
-        // The decision knows the price of one replica only through its own change.
-        let per_replica = if changed == 0.0 { 0.0 } else { decision.cost_delta_per_hour / changed };
-        let monthly = per_replica * (f64::from(to) - f64::from(from)) * HOURS_PER_MONTH;
+        let from = decision.from;
+        let monthly = replica_hour * (f64::from(to) - f64::from(from)) * HOURS_PER_MONTH;
         let replicas = |count: u32| BTreeMap::from([("replicas".to_owned(), Field::Count(u64::from(count)))]);
         let target = decision.target.to_string();
         let name = decision.target.name();

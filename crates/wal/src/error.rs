@@ -11,7 +11,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LogError {
     /// The disk answered with an error.
-    #[error("{action} `{path}`")]
+    #[error("{action} `{path}`: {source}")]
     Io {
         /// What was being done.
         action: &'static str,

@@ -3,6 +3,7 @@
 use scale::{Reading, Recommendation, ResourceHistory, Runway, RunwayError, RunwayPolicy};
 use series::{Labels, Millis, Step, Timestamp};
 
+use super::Found;
 use crate::engine::{Core, EngineError};
 use crate::settings::CapacityResource;
 
@@ -16,13 +17,13 @@ const NEAR_DAYS: f64 = 60.0;
 const VALID_FOR: Millis = Millis::from_days(1);
 
 /// Runway of every resource.
-pub(super) fn evaluate(core: &Core, now: Timestamp) -> Result<Vec<Recommendation>, EngineError> {
+pub(super) fn evaluate(core: &Core, now: Timestamp) -> Result<Found, EngineError> {
     let defaults = [file_systems()];
     let resources: &[CapacityResource] = match core.settings.capacity.resources.as_slice() {
         [] => &defaults,
         named => named,
     };
-    let mut found = Vec::new();
+    let mut found = Found::default();
     for resource in resources {
         for history in histories(core, resource, now)? {
             let policy = RunwayPolicy {
@@ -31,10 +32,13 @@ pub(super) fn evaluate(core: &Core, now: Timestamp) -> Result<Vec<Recommendation
                 ..RunwayPolicy::default()
             };
             match scale::runway(now, &history, &policy, &core.settings.cost) {
-                Ok(runway) if in_sight(&runway) => {
-                    found.push(Recommendation::from_runway(&runway, &core.settings.cost, VALID_FOR));
+                Ok(runway) => {
+                    found.judged += 1;
+                    // Nothing to do within a year: a longer look ahead is no advice.
+                    if in_sight(&runway) {
+                        found.advice.push(Recommendation::from_runway(&runway, &core.settings.cost, VALID_FOR));
+                    }
                 }
-                Ok(_) => {} // Nothing to do within a year, and a longer look ahead is no advice.
                 Err(RunwayError::TooShort { .. }) => {} // Young resources are looked at again at every turn.
                 Err(err) => tracing::warn!(resource = %history.resource, %err, "runway not computed"),
             }

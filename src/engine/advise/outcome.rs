@@ -1,9 +1,15 @@
 //! Keeping advice: new advice in, advice that is no longer given out, each change audited and delivered.
+//!
+//! Advice is kept with the receivers it was queued for, and queuing it and noting that are one record of the control log.
+//! So an evaluation after a crash, after a failed write or after a change of mode or receivers queues exactly what is
+//! missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
-use control::{AuditEntry, Change};
+use control::{AuditEntry, Change, ScanRange};
 use scale::{Kind, Recommendation, Status};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use series::{Millis, Timestamp};
 
@@ -11,6 +17,37 @@ use crate::engine::{Core, EngineError, deliver};
 
 /// How long advice that is no longer given is kept.
 const KEPT: Millis = Millis::from_days(30);
+/// Most pieces of one kind that are no longer open; the oldest go first.
+const CLOSED_MAX: usize = 50_000;
+/// Most pieces of one kind that an evaluation keeps; the most urgent and most saving ones stay.
+const GIVEN_MAX: usize = 100_000;
+/// Changes written in one record, a few kilobytes each.
+const AT_ONCE: usize = 500;
+
+/// Advice as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    advice: Recommendation,
+    /// Topics of the outbox that it was queued for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    queued: BTreeSet<String>,
+}
+
+/// What an evaluation changes.
+#[derive(Debug, Default)]
+struct Changes {
+    /// Advice that is open afterwards and changes something.
+    open: usize,
+    /// `(id, title)` of advice that was not open before.
+    fresh: Vec<(String, String)>,
+    /// To be written.
+    changed: Vec<Kept>,
+    /// To be written together with messages for these topics.
+    untold: Vec<(Kept, BTreeSet<String>)>,
+    /// Ids to be forgotten.
+    removed: Vec<String>,
+}
 
 /// Makes `found` the advice of its kind; how many of it are open.
 pub(super) fn replace_all(
@@ -19,75 +56,151 @@ pub(super) fn replace_all(
     found: Vec<Recommendation>,
     now: Timestamp,
 ) -> Result<usize, EngineError> {
-    let known: BTreeMap<String, Recommendation> = recommendations(core)?
-        .into_iter()
-        .filter(|advice| advice.kind == kind)
-        .map(|advice| (advice.id.clone(), advice))
-        .collect();
-    let (mut open, mut changes, mut fresh) = (0, Vec::new(), Vec::new());
-    let mut given = std::collections::BTreeSet::new();
-    for mut advice in found {
-        given.insert(advice.id.clone());
-        let before = known.get(&advice.id);
-        if let Some(before) = before {
-            // The same advice again: it keeps its birth, and a user's word on it stands.
-            advice.created_at = before.created_at;
-            if matches!(before.status, Status::Dismissed | Status::Applied) {
-                advice.status = before.status;
+    // A word of a user between reading and writing would be lost.
+    let _alone = core.advice.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = scan::<Kept>(core)?.into_iter().filter(|kept| kept.advice.kind == kind);
+    let known = known.map(|kept| (kept.advice.id.clone(), kept)).collect();
+    let Changes { open, fresh, mut changed, untold, removed } =
+        reconcile(known, bounded(kind, found), &deliver::topics(&core.settings), now);
+    if !fresh.is_empty() {
+        core.control.apply(Vec::new(), Some(audit(kind, fresh.len(), now)))?;
+    }
+    let mut refused = None;
+    for (kept, topics) in untold {
+        if refused.is_none() {
+            let mut told = kept.clone();
+            told.queued.extend(topics.iter().cloned());
+            match deliver::enqueue(core, &told.advice, &topics, vec![put(&told)?], now) {
+                Ok(()) => continue,
+                Err(err) => refused = Some(err),
             }
         }
-        open += usize::from(advice.status == Status::Open && advice.changes());
-        let is_new = before.is_none_or(|before| before.status == Status::Superseded) && advice.changes();
-        if before != Some(&advice) {
-            changes.push(put(&advice)?);
+        // Kept without the mark, so the next evaluation tries again.
+        changed.push(kept);
+    }
+    let puts = changed.iter().map(put).collect::<Result<Vec<_>, _>>()?;
+    let deletions = removed.iter().map(|id| Change::delete(control::Kind::Recommendation, id));
+    for part in puts.into_iter().chain(deletions).collect::<Vec<_>>().chunks(AT_ONCE) {
+        core.control.apply(part.to_vec(), None)?;
+    }
+    for (id, title) in fresh {
+        core.tell(server::LiveKind::Advice, json!({"id": id, "title": title}));
+    }
+    refused.map_or(Ok(open), Err)
+}
+
+/// Compares what is given now with what is known.
+fn reconcile(
+    mut known: BTreeMap<String, Kept>,
+    found: Vec<Recommendation>,
+    topics: &BTreeSet<String>,
+    now: Timestamp,
+) -> Changes {
+    let mut changes = Changes::default();
+    let mut given = BTreeSet::new();
+    for advice in found {
+        if !given.insert(advice.id.clone()) {
+            continue;
         }
-        if is_new {
-            fresh.push(advice);
+        let before = known.remove(&advice.id);
+        let lasting = before.as_ref().filter(|before| lasts(&before.advice, now));
+        let kept = lasting.map_or_else(|| Kept::new(advice.clone()), |before| before.given_again(advice.clone()));
+        let is_open = kept.advice.status == Status::Open && kept.advice.changes();
+        changes.open += usize::from(is_open);
+        if is_open && lasting.is_none() {
+            changes.fresh.push((kept.advice.id.clone(), kept.advice.title.clone()));
+        }
+        let missing: BTreeSet<String> = topics.difference(&kept.queued).cloned().collect();
+        if is_open && !missing.is_empty() {
+            changes.untold.push((kept, missing));
+        } else if before.as_ref() != Some(&kept) {
+            changes.changed.push(kept);
         }
     }
-    for before in known.into_values().filter(|before| !given.contains(&before.id)) {
-        match before.status {
-            Status::Open => changes.push(put(&Recommendation { status: Status::Superseded, ..before })?),
-            _ if before.valid_until + KEPT < now => {
-                changes.push(Change::delete(control::Kind::Recommendation, &before.id));
-            }
-            _ => {}
+    let mut closed = Vec::new();
+    for mut before in known.into_values() {
+        if before.advice.status == Status::Open {
+            before.advice.status = Status::Superseded;
+            changes.changed.push(before);
+        } else if before.advice.valid_until + KEPT < now {
+            changes.removed.push(before.advice.id);
+        } else {
+            closed.push((before.advice.valid_until, before.advice.id));
         }
     }
-    if !changes.is_empty() {
-        let audit = AuditEntry {
-            at: now.0,
-            actor: "engine".into(),
-            tenant: "default".into(),
-            verb: "recommend".into(),
-            object: format!("{} new of kind {}", fresh.len(), kind_word(kind)),
-            result: "ok".into(),
-            ..AuditEntry::default()
-        };
-        core.control.apply(changes, fresh.first().map(|_| audit))?;
+    closed.sort_unstable();
+    let beyond = closed.len().saturating_sub(CLOSED_MAX);
+    changes.removed.extend(closed.into_iter().take(beyond).map(|(_, id)| id));
+    changes
+}
+
+/// Whether advice that is given again is still the same piece. Superseded advice has ended, and advice that was marked as
+/// applied ends with its validity: if it is given after that, it is needed anew.
+fn lasts(before: &Recommendation, now: Timestamp) -> bool {
+    match before.status {
+        Status::Open | Status::Dismissed => true,
+        Status::Applied => now <= before.valid_until,
+        Status::Superseded => false,
     }
-    for advice in fresh {
-        deliver::enqueue(core, &advice, now)?;
-        core.tell(server::LiveKind::Advice, json!({"id": advice.id, "title": advice.title}));
+}
+
+impl Kept {
+    fn new(advice: Recommendation) -> Self {
+        Self { advice, queued: BTreeSet::new() }
     }
-    Ok(open)
+
+    /// With what is known now; birth, messages and a user's word stay.
+    fn given_again(&self, advice: Recommendation) -> Self {
+        let before = &self.advice;
+        let valid_until = if before.status == Status::Applied { before.valid_until } else { advice.valid_until };
+        let advice = Recommendation { created_at: before.created_at, status: before.status, valid_until, ..advice };
+        Self { advice, queued: self.queued.clone() }
+    }
+}
+
+/// The most urgent, then the most saving, if there are too many.
+fn bounded(kind: Kind, mut found: Vec<Recommendation>) -> Vec<Recommendation> {
+    if found.len() > GIVEN_MAX {
+        tracing::warn!(kind = kind.word(), found = found.len(), kept = GIVEN_MAX, "more advice than is kept");
+        found.sort_by(|a, b| {
+            let rank = |advice: &Recommendation| std::cmp::Reverse((advice.changes(), advice.severity));
+            rank(a).cmp(&rank(b)).then_with(|| b.saving_monthly.total_cmp(&a.saving_monthly))
+        });
+        found.truncate(GIVEN_MAX);
+    }
+    found
 }
 
 /// All advice that is kept.
 pub(crate) fn recommendations(core: &Core) -> Result<Vec<Recommendation>, EngineError> {
-    let range = control::ScanRange { limit: 100_000, ..control::ScanRange::default() };
-    let rows = core.control.scan::<Recommendation>(control::Kind::Recommendation, &range)?;
-    Ok(rows.into_iter().map(|(_, advice)| advice).collect())
+    scan(core)
 }
 
-fn put(advice: &Recommendation) -> Result<Change, EngineError> {
-    Ok(Change::put(control::Kind::Recommendation, &advice.id, advice)?)
+/// All rows, page by page.
+fn scan<T: serde::de::DeserializeOwned>(core: &Core) -> Result<Vec<T>, EngineError> {
+    let (mut all, mut from) = (Vec::new(), None);
+    loop {
+        let range = ScanRange { from, limit: 10_000, ..ScanRange::default() };
+        let page = core.control.scan::<T>(control::Kind::Recommendation, &range)?;
+        let Some((last, _)) = page.last() else { return Ok(all) };
+        // Ids are hexadecimal digits, so this is the first key after the last.
+        from = Some(format!("{last}0"));
+        all.extend(page.into_iter().map(|(_, row)| row));
+    }
 }
 
-fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Scale => "scale",
-        Kind::Rightsize => "rightsize",
-        Kind::Capacity => "capacity",
+fn put(kept: &Kept) -> Result<Change, EngineError> {
+    Ok(Change::put(control::Kind::Recommendation, &kept.advice.id, kept)?)
+}
+
+fn audit(kind: Kind, n_fresh: usize, now: Timestamp) -> AuditEntry {
+    AuditEntry {
+        at: now.0,
+        actor: "engine".into(),
+        tenant: "default".into(),
+        verb: "recommend".into(),
+        object: format!("{n_fresh} new of kind {}", kind.word()),
+        result: "ok".into(),
+        ..AuditEntry::default()
     }
 }

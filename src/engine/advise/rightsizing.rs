@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use scale::{ContainerUsage, OomEvent, Recommendation, Resources, RightsizePolicy, Target, UsageSample};
 use series::{Millis, Step, Timestamp};
 
+use super::Found;
 use super::workload::target_of;
 use crate::engine::{Core, EngineError};
 
@@ -13,20 +14,23 @@ const STEP: Step = Step::from_secs(300);
 /// How long advice holds.
 const VALID_FOR: Millis = Millis::from_days(1);
 
-type Containers = BTreeMap<(Target, String), ContainerUsage>;
+pub(super) type Containers = BTreeMap<(Target, String), ContainerUsage>;
 
 /// Sizes of all containers that the store knows of.
-pub(super) fn evaluate(core: &Core, now: Timestamp) -> Result<Vec<Recommendation>, EngineError> {
+pub(super) fn evaluate(core: &Core, now: Timestamp) -> Result<Found, EngineError> {
     if !core.settings.rightsizing.enabled {
-        return Ok(Vec::new());
+        return Ok(Found::default());
     }
     let mut containers = Containers::new();
     gather(core, &mut containers, now)?;
     let policy = policy_of(core);
-    let mut found = Vec::new();
+    let mut found = Found::default();
     for usage in containers.values() {
         match scale::rightsize(now, usage, &policy, &core.settings.cost) {
-            Ok(sizing) => found.push(Recommendation::from_sizing(&sizing, &core.settings.cost, now, VALID_FOR)),
+            Ok(sizing) => {
+                found.judged += 1;
+                found.advice.push(Recommendation::from_sizing(&sizing, &core.settings.cost, now, VALID_FOR));
+            }
             Err(err) => tracing::warn!(target = %usage.target, %err, "container not sized"),
         }
     }
@@ -43,7 +47,7 @@ fn policy_of(core: &Core) -> RightsizePolicy {
     }
 }
 
-fn gather(core: &Core, containers: &mut Containers, now: Timestamp) -> Result<(), EngineError> {
+pub(super) fn gather(core: &Core, containers: &mut Containers, now: Timestamp) -> Result<(), EngineError> {
     let start = (now - core.settings.rightsizing.window.0).floor(STEP);
     let range = |query: &str| core.range(query, start, now.floor(STEP), STEP);
     let labels = "namespace, pod, container";
@@ -108,9 +112,10 @@ fn requests(core: &Core, containers: &mut Containers, now: Timestamp) -> Result<
             }
         }
     }
-    for policy in core.settings.scaling.policies.iter().filter(|policy| policy.target_cpu_utilization.is_some()) {
-        for ((target, _), usage) in containers.iter_mut() {
-            usage.hpa_on_cpu |= *target == policy.target;
+    for policy in &core.settings.scaling.policies {
+        for ((_, _), usage) in containers.iter_mut().filter(|((target, _), _)| *target == policy.target) {
+            usage.hpa_on_cpu |= policy.target_cpu_utilization.is_some();
+            usage.hpa_on_memory |= policy.target_memory_utilization.is_some();
         }
     }
     containers.retain(|_, usage| usage.replicas > 0);

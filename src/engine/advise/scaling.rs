@@ -10,6 +10,7 @@ use scale::{
 use serde_json::{Value, json};
 use series::{Millis, Step, Timestamp};
 
+use super::Found;
 use super::workload::pods_of;
 use crate::engine::{Core, EngineError, ForecastRecord};
 
@@ -25,18 +26,24 @@ const VALID_FOR: Millis = Millis::from_hours(1);
 const SEED: u64 = 1;
 
 /// One evaluation of every policy. A policy that cannot be evaluated is reported and does not stop the others.
-pub(super) fn evaluate(core: &Core, now: Timestamp) -> Result<Vec<Recommendation>, EngineError> {
-    let mut found = Vec::new();
+pub(super) fn evaluate(core: &Core, now: Timestamp) -> Result<Found, EngineError> {
+    let mut found = Found::default();
     for policy in &core.settings.scaling.policies {
         match decide(core, policy, now) {
-            Ok(advice) => found.extend(advice),
+            Ok(Some(record)) => {
+                let (per_replica, prices) = (record.policy.cost_per_replica_hour, &core.settings.cost);
+                found.judged += 1;
+                found.advice.extend(Recommendation::from_decision(&record.decision, per_replica, prices, VALID_FOR));
+            }
+            Ok(None) => {}
             Err(err) => tracing::warn!(policy = %policy.name, %err, "policy not evaluated"),
         }
     }
     Ok(found)
 }
 
-fn decide(core: &Core, policy: &Policy, now: Timestamp) -> Result<Option<Recommendation>, EngineError> {
+/// One step for one policy; `None` while the number of replicas is not known.
+fn decide(core: &Core, policy: &Policy, now: Timestamp) -> Result<Option<Record>, EngineError> {
     let Some(current) = current_replicas(core, policy, now)? else {
         tracing::info!(policy = %policy.name, target = %policy.target, "no replica count yet, nothing to decide");
         return Ok(None);
@@ -49,7 +56,7 @@ fn decide(core: &Core, policy: &Policy, now: Timestamp) -> Result<Option<Recomme
     let record = Record::take(now, signals, forecast, learned, state);
     core.control.put(Kind::Checkpoint, &key, &record.next)?;
     keep(core, &record)?;
-    Ok(Recommendation::from_decision(&record.decision, &core.settings.cost, VALID_FOR))
+    Ok(Some(record))
 }
 
 /// Keeps the decision with everything that a replay needs.
@@ -95,7 +102,10 @@ fn memory_query(policy: &Policy) -> String {
     )
 }
 
+/// Selectors look back no further than the policy lets a signal age: what a query answers carries the time it was asked
+/// for, so a series that has ended would look fresh for as long as selectors look back.
 fn signals(core: &Core, policy: &Policy, current: u32, now: Timestamp) -> Result<Signals, EngineError> {
+    let core = core.looking_back(policy.max_signal_age);
     let reading = |query: &str| -> Result<Option<Reading>, EngineError> {
         Ok(core.instant(query, now)?.first().map(|item| Reading { at: item.at, value: item.value }))
     };
@@ -142,7 +152,20 @@ fn learn(core: &Core, policy: &Policy, now: Timestamp) -> Result<Policy, EngineE
     {
         learned.lead_time = fit.lead_time();
     }
+    if learned.cost_per_replica_hour == 0.0 {
+        learned.cost_per_replica_hour = replica_cost(core, policy, now)?;
+    }
     Ok(learned)
+}
+
+/// What a replica costs an hour by what its containers request; 0 when nothing is known of that.
+fn replica_cost(core: &Core, policy: &Policy, now: Timestamp) -> Result<f64, EngineError> {
+    let requests = |resource: &str| {
+        let pods = pods_of(&policy.target);
+        let of_pod = format!("sum by (pod) (kube_pod_container_resource_requests{{resource=\"{resource}\",{pods}}})");
+        core.number(&format!("avg({of_pod})"), now).map(|mean| mean.unwrap_or(0.0).max(0.0))
+    };
+    Ok(core.settings.cost.hourly(requests("cpu")?, requests("memory")?))
 }
 
 fn utilization_samples(core: &Core, policy: &Policy, now: Timestamp) -> Result<Vec<UtilizationSample>, EngineError> {

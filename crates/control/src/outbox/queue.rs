@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use series::Timestamp;
 
 use super::message::{Message, MessageState};
-use super::{BACKOFF_MAX, TRIES_MAX};
+use super::{PAUSE_MAX, TRIES_MAX};
+
+/// Why a message is not sent any more.
+pub(super) const WINDOW_OVER: &str = "its window is over";
 
 /// Rebuilt from the control plane at each start; bounded by the messages kept there.
 #[derive(Debug, Default)]
@@ -92,7 +95,7 @@ impl Queue {
         let (mut verdicts, mut sent) = (Vec::new(), 0);
         for message in waiting {
             let verdict = if message.is_stale(now) {
-                Verdict::Supersede("its window is over")
+                Verdict::Supersede(WINDOW_OVER)
             } else if self.is_outdated(message) {
                 Verdict::Supersede("a newer message for the target exists")
             } else if message.attempts >= TRIES_MAX {
@@ -115,7 +118,7 @@ impl Queue {
 /// Its pause is over, or longer than any pause can be: then the clock has stepped back since it was set.
 fn is_due(message: &Message, now: Timestamp) -> bool {
     let wait = message.next_at.saturating_sub(now.0);
-    wait <= 0 || wait > BACKOFF_MAX.0
+    wait <= 0 || wait > PAUSE_MAX.0
 }
 
 fn place(message: &Message) -> (String, String) {

@@ -211,6 +211,61 @@ fn steps_of_the_clock_resend_nothing_and_stop_nothing() {
 }
 
 #[test]
+fn a_receiver_may_ask_for_a_longer_pause_than_ours() {
+    let bench = Bench::new(1);
+    let outbox = bench.open();
+    let id = enqueue(&outbox, Draft { window_end: NOW + Millis::from_days(1), ..draft("web", "3", 0) });
+    for (turn, asked, waits) in [(0, 6, 6), (1, 59, 59), (2, 600, 60)] {
+        let now = NOW + Millis::from_hours(3 * turn);
+        assert_eq!(lease(&outbox, now), [id.as_str()]);
+        let after = outbox.nack_for(&id, now, "busy", Millis::from_mins(asked)).unwrap();
+        let at = now + Millis::from_mins(waits);
+        assert_eq!(after, AfterFailure::RetryAt(at));
+        assert!(lease(&outbox, now + Millis(1)).is_empty() && lease(&outbox, at - Millis(1)).is_empty(), "{asked} min");
+        assert_eq!(lease(&outbox, at), [id.as_str()]);
+        outbox.nack(&id, at, "down", 0.0).unwrap();
+    }
+}
+
+#[test]
+fn changes_and_messages_of_one_call_are_there_together_or_not_at_all() {
+    let bench = Bench::new(1);
+    let outbox = bench.open();
+    let advice = || vec![Change::put(Kind::Recommendation, "a", "advice").unwrap()];
+    let drafts =
+        || vec![draft("web", "3", 0), Draft { topic: "webhook".to_owned(), ..draft("web", "3 by webhook", 0) }];
+    bench.storage.fail_next_syncs(100);
+    assert!(outbox.enqueue_with(drafts(), advice(), NOW, audit()).is_err());
+    bench.storage.fail_next_syncs(0);
+    let outbox = bench.crash(outbox);
+    // What a failed write left may be found after a restart, but never half of it.
+    let kept = |outbox: &Outbox| outbox.control.get::<String>(Kind::Recommendation, "a").unwrap().is_some();
+    assert!([(false, 0), (true, 2)].contains(&(kept(&outbox), outbox.active())));
+    outbox.enqueue_with(drafts(), advice(), NOW, audit()).unwrap();
+    let outbox = bench.crash(outbox);
+    assert_eq!((kept(&outbox), outbox.active()), (true, 2));
+    let all_new = |outcome: &Enqueued| matches!(outcome, Enqueued::New { .. });
+    let again = outbox.enqueue_with(drafts(), Vec::new(), NOW, audit()).unwrap();
+    assert!(!again.iter().any(all_new) && outbox.active() == 2);
+    let twice =
+        outbox.enqueue_with(vec![draft("api", "1", 0), draft("api", "1", 0)], Vec::new(), NOW, audit()).unwrap();
+    assert_eq!(twice.iter().filter(|outcome| all_new(outcome)).count(), 1);
+}
+
+#[test]
+fn what_nobody_leases_expires() {
+    let bench = Bench::new(1);
+    let outbox = bench.open();
+    let left = enqueue(&outbox, Draft { topic: "gone".to_owned(), ..draft("web", "3", 0) });
+    let flying = enqueue(&outbox, draft("web", "3", 1));
+    lease(&outbox, NOW);
+    assert_eq!(outbox.expire(NOW + Millis::from_mins(30)).unwrap(), 0);
+    assert_eq!(outbox.expire(NOW + Millis::from_mins(99)).unwrap(), 1);
+    assert_eq!(state(&outbox, &left), MessageState::Superseded);
+    assert_eq!(state(&outbox, &flying), MessageState::Sending, "its answer is still to come");
+}
+
+#[test]
 fn priority_goes_first_and_topics_are_apart() {
     let bench = Bench::new(1);
     let outbox = bench.open();

@@ -25,7 +25,22 @@ fn scale() -> Recommendation {
         ..Signals::default()
     };
     let (decision, _) = crate::step(NOW, &signals, None, &policy, &State::default());
-    Recommendation::from_decision(&decision, &Prices::default(), Millis::from_mins(30)).expect("a change")
+    Recommendation::from_decision(&decision, policy.cost_per_replica_hour, &Prices::default(), Millis::from_mins(30))
+        .expect("a change")
+}
+
+#[test]
+fn a_scale_up_that_is_only_foreseen_has_its_price() {
+    let mut decision = match scale().details {
+        Details::Scale(decision) => *decision,
+        other => panic!("{other:?}"),
+    };
+    (decision.action, decision.to, decision.cost_delta_per_hour) = (Action::Hold, decision.from, 0.0);
+    let (when, needed) = (NOW + Millis::from_mins(55), NOW + Millis::from_mins(60));
+    decision.upcoming = Some(crate::decision::Upcoming { to: decision.from + 3, when, needed, demand: 1500.0 });
+    let advice =
+        Recommendation::from_decision(&decision, 0.1, &Prices::default(), Millis::from_mins(30)).expect("advice");
+    assert!((advice.cost_delta_monthly - 3.0 * 0.1 * HOURS_PER_MONTH).abs() < 1e-9, "{}", advice.cost_delta_monthly);
 }
 
 fn sizing(container: &str) -> Sizing {
