@@ -1,6 +1,6 @@
 //! `foretide promql`.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use series::{Clock, Millis, Step, SystemClock, Timestamp};
 
 use super::args::{Common, PromqlArgs, PromqlFormat};
@@ -27,24 +27,12 @@ pub(super) fn run(common: &Common, args: &PromqlArgs) -> Result<(), CliError> {
 fn local(common: &Common, args: &PromqlArgs, end: Timestamp, over: Option<Millis>) -> Result<Value, CliError> {
     let local = Local::open(common)?;
     let core = local.engine.core();
-    let seconds = |at: Timestamp| at.as_secs_f64();
-    let metric = |labels: &series::Labels| -> Value {
-        Value::Object(labels.iter().map(|(name, value)| (name.to_owned(), json!(value))).collect())
+    let value = match over {
+        None => promql::Value::Vector(core.instant(&args.expr, end)?),
+        Some(over) => promql::Value::Matrix(core.range(&args.expr, end - over, end, step_of(args, over)?)?),
     };
-    let number = |value: f64| promql::format_number(value);
-    let Some(over) = over else {
-        let items = core.instant(&args.expr, end)?;
-        let item =
-            |i: &promql::VectorItem| json!({"metric": metric(&i.labels), "value": [seconds(i.at), number(i.value)]});
-        return Ok(json!({"resultType": "vector", "result": items.iter().map(item).collect::<Vec<_>>()}));
-    };
-    let step = step_of(args, over)?;
-    let items = core.range(&args.expr, end - over, end, step)?;
-    let item = |i: &promql::MatrixItem| {
-        let values: Vec<_> = i.points.iter().map(|(at, value)| json!([seconds(*at), number(*value)])).collect();
-        json!({"metric": metric(&i.labels), "values": values})
-    };
-    Ok(json!({"resultType": "matrix", "result": items.iter().map(item).collect::<Vec<_>>()}))
+    serde_json::from_slice(&server::promql_value(&value))
+        .map_err(|err| CliError::Failed(format!("read the answer: {err}")))
 }
 
 fn remote(client: &Client, args: &PromqlArgs, end: Timestamp, over: Option<Millis>) -> Result<Value, CliError> {
@@ -82,13 +70,35 @@ fn as_lines(result: &Value) -> String {
         let pairs = item["metric"].as_object().cloned().unwrap_or_default();
         let pairs = pairs.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()));
         let labels = series::Labels::from_pairs(pairs).unwrap_or_else(|_| series::Labels::empty());
-        let points = if item["values"].is_array() { list(&item["values"]) } else { vec![item["value"].clone()] };
+        let mut points: Vec<Value> = ["values", "histograms"].iter().flat_map(|name| list(&item[*name])).collect();
+        points.extend(["value", "histogram"].iter().map(|name| item[*name].clone()).filter(Value::is_array));
+        points.sort_by(|a, b| a[0].as_f64().unwrap_or(0.0).total_cmp(&b[0].as_f64().unwrap_or(0.0)));
         for point in points {
             let at = Timestamp((point[0].as_f64().unwrap_or(0.0) * 1000.0).round() as i64);
-            lines.push_str(&format!("{labels}  {}  @{at}\n", point[1].as_str().unwrap_or_default()));
+            lines.push_str(&format!("{labels}  {}  @{at}\n", shown(&point[1])));
         }
     }
     if lines.is_empty() { "no series\n".into() } else { lines }
+}
+
+/// A number, or a native histogram as `{count: 6, sum: 2.5, [-0.001,0.001]: 1, (1,2]: 5}`.
+fn shown(value: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if value.is_string() {
+        return text(value);
+    }
+    let mut line = format!("{{count: {}, sum: {}", text(&value["count"]), text(&value["sum"]));
+    for bucket in value["buckets"].as_array().into_iter().flatten() {
+        let (open, close) = match bucket[0].as_u64() {
+            Some(0) => ('(', ']'),
+            Some(1) => ('[', ')'),
+            Some(2) => ('(', ')'),
+            _ => ('[', ']'),
+        };
+        let [lower, upper, count] = [1, 2, 3].map(|i| text(&bucket[i]));
+        line.push_str(&format!(", {open}{lower},{upper}{close}: {count}"));
+    }
+    line + "}"
 }
 
 /// RFC 3339 or unix seconds.
@@ -111,6 +121,18 @@ fn usage(argument: &str, why: &str) -> CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn histograms_are_one_line() {
+        let result = serde_json::json!({"resultType": "matrix", "result": [{
+            "metric": {"__name__": "latency"},
+            "values": [[2, "7"]],
+            "histograms": [[1, {"count": "3", "sum": "4", "buckets": [[0, "1", "2", "3"]]}]],
+        }]});
+        let wanted = "latency  {count: 3, sum: 4, (1,2]: 3}  @1970-01-01T00:00:01.000Z\n\
+                      latency  7  @1970-01-01T00:00:02.000Z\n";
+        assert_eq!(as_lines(&result), wanted);
+    }
 
     #[test]
     fn times_are_rfc3339_or_seconds() {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use control::Control;
 use control::outbox::Outbox;
-use promql::{Answer, MatrixItem, Options, Value, VectorItem};
+use promql::{Answer, MatrixItem, Options, Point, Value, VectorItem};
 use series::{Append, Batch, Clock, Labels, Millis, Select, Step, Timestamp};
 use server::LiveEvent;
 use sql::{SqlEngine, SqlLimits};
@@ -115,7 +115,7 @@ impl Core {
 
     /// The one number a PromQL text gives at one time; `None` when it gives none.
     pub(crate) fn number(&self, query: &str, at: Timestamp) -> Result<Option<f64>, EngineError> {
-        Ok(self.instant(query, at)?.first().map(|item| item.value).filter(|value| value.is_finite()))
+        Ok(self.instant(query, at)?.first().and_then(|item| item.point.number()).filter(|value| value.is_finite()))
     }
 
     fn fault(&self, query: &str, why: &str) -> EngineError {
@@ -155,7 +155,9 @@ impl Asking<'_> {
         let answer = self.ask(query, |select, expr, options| promql::instant(select, expr, at, options))?;
         match answer.value {
             Value::Vector(items) => Ok(items),
-            Value::Scalar(at, value) => Ok(vec![VectorItem { labels: Labels::empty(), at, value }]),
+            Value::Scalar(at, value) => {
+                Ok(vec![VectorItem { labels: Labels::empty(), at, point: Point::Float(value) }])
+            }
             _ => Err(self.core.fault(query, "answers neither numbers nor a vector")),
         }
     }

@@ -319,6 +319,10 @@ pub enum BinaryOp {
     GreaterEqual,
     /// `<=`
     LessEqual,
+    /// `</`: the observations of a native histogram below a number.
+    TrimUpper,
+    /// `>/`: the observations of a native histogram above a number.
+    TrimLower,
     /// `and`
     And,
     /// `or`
@@ -485,6 +489,8 @@ impl BinaryOp {
             Self::Less => "<",
             Self::GreaterEqual => ">=",
             Self::LessEqual => "<=",
+            Self::TrimUpper => "</",
+            Self::TrimLower => ">/",
             Self::And => "and",
             Self::Or => "or",
             Self::Unless => "unless",
@@ -494,6 +500,16 @@ impl BinaryOp {
     /// Whether it compares.
     pub fn is_comparison(self) -> bool {
         matches!(self, Self::Equal | Self::NotEqual | Self::Greater | Self::Less | Self::GreaterEqual | Self::LessEqual)
+    }
+
+    /// Whether it cuts observations off a native histogram.
+    pub fn is_trim(self) -> bool {
+        matches!(self, Self::TrimUpper | Self::TrimLower)
+    }
+
+    /// Whether its results mean what the left operand means, so that they keep its name.
+    pub fn keeps_name(self) -> bool {
+        self.is_comparison() || self.is_trim()
     }
 
     /// Whether it works on sets of series.

@@ -8,12 +8,14 @@
 //! ```
 //!
 //! An absent point is the stale marker's bit pattern ([`rows::ABSENT`]), which no computation yields. Native histograms
-//! are to become a second column beside the floats of [`rows::Row`].
+//! are a second column beside the floats, there only where a series has some ([`rows::Natives`]).
 
 mod absent;
 mod aggregate;
-mod average;
+mod aggregate_natives;
+pub(crate) mod average;
 mod binary;
+mod binary_natives;
 mod call;
 mod choose;
 mod context;
@@ -26,6 +28,9 @@ mod info;
 mod instants;
 mod labels;
 mod matching;
+mod native_functions;
+mod native_windows;
+mod notes;
 mod over_time;
 mod rate;
 mod rows;
@@ -38,12 +43,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use series::{Labels, Millis, Select, Step, Timestamp};
+use series::{Histogram, Labels, Millis, Select, Step, Timestamp};
 
 use self::context::{Context, Steps};
 use self::error::EvalError;
-use self::rows::{Row, is_absent};
+use self::rows::Row;
 use crate::ast::{Expr, ExprKind, UnaryOp, ValueType};
+use crate::native;
 
 /// Limits and settings of one evaluation.
 #[derive(Debug, Clone)]
@@ -122,7 +128,26 @@ pub struct VectorItem {
     /// Evaluation time.
     pub at: Timestamp,
     /// Value.
-    pub value: f64,
+    pub point: Point,
+}
+
+/// What a series has at one time.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Point {
+    /// A number.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<Histogram>),
+}
+
+impl Point {
+    /// The number, if it is one.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Float(value) => Some(*value),
+            Self::Histogram(_) => None,
+        }
+    }
 }
 
 /// One series of a matrix.
@@ -130,8 +155,10 @@ pub struct VectorItem {
 pub struct MatrixItem {
     /// Labels.
     pub labels: Labels,
-    /// Points, oldest first; never empty.
+    /// Floats, oldest first.
     pub points: Vec<(Timestamp, f64)>,
+    /// Native histograms, oldest first, at other times than the floats; one of the two lists holds something.
+    pub histograms: Vec<(Timestamp, Arc<Histogram>)>,
 }
 
 /// Evaluates `expr` at one instant.
@@ -149,9 +176,9 @@ pub fn instant(select: &dyn Select, expr: &Expr, at: Timestamp, options: &Option
         Operand::Scalar(values) => Value::Scalar(at, values.first().copied().unwrap_or(f64::NAN)),
         Operand::Text(text) => Value::String(at, text),
         Operand::Rows(rows) => {
-            let item = |row: Row| row.values.first().map(|&value| VectorItem { labels: row.labels, at, value });
+            let item = |row: Row| row.point(0).map(|point| VectorItem { labels: row.labels, at, point });
             let rows = rows::drop_names(rows)?;
-            Value::Vector(rows.into_iter().filter_map(item).filter(|item| !is_absent(item.value)).collect())
+            Value::Vector(rows.into_iter().filter_map(item).collect())
         }
     };
     Ok(context.answer(value))
@@ -184,7 +211,7 @@ pub fn range(
     let steps = Steps { start: start.0, step: step.millis(), n: points as usize };
     let context = Context::new(select, options, steps, Millis(step.millis()), span);
     let rows = match context.eval(expr, &steps)? {
-        Operand::Scalar(values) => vec![Row { labels: Labels::empty(), drop_name: false, values }],
+        Operand::Scalar(values) => vec![Row::floats(Labels::empty(), false, values)],
         Operand::Text(_) => return Err(EvalError::WrongType { found: ValueType::Text }),
         Operand::Rows(rows) => rows::drop_names(rows)?,
     };
@@ -261,7 +288,10 @@ impl Operand {
             Self::Text(text) => Self::Text(text),
             Self::Rows(mut rows) => {
                 for row in &mut rows {
+                    let mut natives = std::mem::take(&mut row.natives);
+                    natives.map(|_, histogram| Some(Arc::new(native::times(histogram.as_ref().clone(), -1.0))));
                     row.map(|v| -v);
+                    row.natives = natives;
                 }
                 Self::Rows(rows)
             }
@@ -275,7 +305,8 @@ impl Operand {
             Self::Scalar(values) => Self::Scalar(spread(values)),
             Self::Text(text) => Self::Text(text),
             Self::Rows(rows) => {
-                Self::Rows(rows.into_iter().map(|row| Row { values: spread(row.values), ..row }).collect())
+                let row = |row: Row| Row { natives: row.natives.spread(n), values: spread(row.values), ..row };
+                Self::Rows(rows.into_iter().map(row).collect())
             }
         }
     }

@@ -7,7 +7,7 @@
 //!                  Display         series::Select
 //! ```
 //!
-//! Semantics are those of Prometheus 3.12 for float samples, with delayed removal of metric names. Evaluation is
+//! Semantics are those of Prometheus 3.12 for floats and native histograms, with delayed removal of metric names. Evaluation is
 //! vectorised over steps: every operand is a column with one slot a step. Nothing here does I/O or reads a clock, except
 //! that a deadline, if one is given, is compared with [`std::time::Instant::now`].
 
@@ -15,6 +15,7 @@ mod ast;
 mod display;
 mod eval;
 mod functions;
+mod native;
 mod number;
 mod parse;
 mod suggest;
@@ -26,9 +27,10 @@ pub use ast::{
     VectorSelector,
 };
 pub use eval::error::{ErrorKind, EvalError};
-pub use eval::{Answer, MatrixItem, Options, Stats, Value, VectorItem, instant, range};
+pub use eval::{Answer, MatrixItem, Options, Point, Stats, Value, VectorItem, instant, range};
 pub use functions::{Arity, FUNCTIONS, Function, function};
-pub use number::format_number;
+pub use native::{HistogramBucket, buckets};
+pub use number::{format_number, format_sample};
 pub use parse::duration::DurationError;
 pub use parse::error::ParseError;
 pub use parse::parse;

@@ -1,7 +1,7 @@
 //! Numbers as Prometheus writes them.
 
-/// A sample value as the Prometheus API prints it: the shortest decimal that reads back to the same number, without an
-/// exponent; `NaN`, `+Inf`, `-Inf`.
+/// The shortest decimal that reads back to the same number, without an exponent; `NaN`, `+Inf`, `-Inf`. What
+/// `count_values` and messages show.
 pub fn format_number(value: f64) -> String {
     if value.is_nan() {
         "NaN".to_owned()
@@ -15,18 +15,34 @@ pub fn format_number(value: f64) -> String {
 
 /// A number as OpenMetrics writes it in label values such as `le` and `quantile`: `1.0`, `0.25`, `1e-05`.
 pub(crate) fn format_open_metrics(value: f64) -> String {
+    let text = format_short(value);
+    if !value.is_finite() || text.contains(['.', 'e']) { text } else { format!("{text}.0") }
+}
+
+/// A number with an exponent where it would be long: `1`, `0.25`, `1e-05`, `1e+06`.
+pub(crate) fn format_short(value: f64) -> String {
     let size = value.abs();
-    if !value.is_finite() {
+    if size == 0.0 || !value.is_finite() || (1e-4..1e6).contains(&size) {
         return format_number(value);
     }
-    if size != 0.0 && !(1e-4..1e6).contains(&size) {
-        let text = format!("{value:e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
-        return format!("{digits}e{sign}{exponent:0>2}");
+    with_exponent(value)
+}
+
+/// A sample's value as the query API writes it: like [`format_number`], with an exponent below 1e-6 and from 1e21 on.
+pub fn format_sample(value: f64) -> String {
+    let size = value.abs();
+    if size == 0.0 || !value.is_finite() || (1e-6..1e21).contains(&size) {
+        return format_number(value);
     }
-    let text = format_number(value);
-    if text.contains('.') { text } else { format!("{text}.0") }
+    with_exponent(value)
+}
+
+/// The exponent has a sign and at least two digits.
+fn with_exponent(value: f64) -> String {
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
+    format!("{digits}e{sign}{exponent:0>2}")
 }
 
 /// A float as Go's `strconv.ParseFloat` takes it in label values such as `le`: decimal or `Inf`, any letter case.
@@ -62,6 +78,15 @@ mod tests {
         ] {
             assert_eq!(format_number(value), text);
         }
+    }
+
+    #[test]
+    fn very_large_and_very_small_samples_have_an_exponent() {
+        for (value, text) in [(1e21, "1e+21"), (1.5e-7, "1.5e-07"), (1e20, "100000000000000000000"), (1e-6, "0.000001")]
+        {
+            assert_eq!(format_sample(value), text);
+        }
+        assert_eq!((format_short(1e6), format_short(0.5)), ("1e+06".to_owned(), "0.5".to_owned()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Text ▶ typed tree: a Pratt parser over [`lex`]'s tokens.
 //!
 //! ```text
-//!   or < and unless < == != <= < >= > < + - < * / % atan2 < unary + - < ^ (right) < offset @ [..] (postfix)
+//!   or < and unless < == != <= < >= > </ >/ < + - < * / % atan2 < unary + - < ^ (right) < offset @ [..] (postfix)
 //! ```
 //!
 //! Refuses: more than [`NESTING_MAX`] levels of nesting, trees higher than [`HEIGHT_MAX`], texts above one MiB. Types are
@@ -204,6 +204,8 @@ impl Parser<'_> {
             Token::Symbol("<") => (BinaryOp::Less, 3),
             Token::Symbol(">=") => (BinaryOp::GreaterEqual, 3),
             Token::Symbol("<=") => (BinaryOp::LessEqual, 3),
+            Token::Symbol("</") => (BinaryOp::TrimUpper, 3),
+            Token::Symbol(">/") => (BinaryOp::TrimLower, 3),
             Token::Ident(word) => match word.to_ascii_lowercase().as_str() {
                 "and" => (BinaryOp::And, 2),
                 "unless" => (BinaryOp::Unless, 2),

@@ -45,6 +45,7 @@ pub use parts::{
     MetricKind, MetricSample, Parts, Readiness, Recommendation, Saving, SeriesStats, SqlAnswer, SqlFailure, SqlFault,
     SqlFormat, SqlRequest, SqlService, TableColumn, TableInfo, Tally, Telemetry, Threshold,
 };
+pub use prom::promql_value;
 pub use router::router;
 pub use serve::{ServerError, serve};
 pub use settings::Settings;

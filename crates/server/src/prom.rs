@@ -19,6 +19,7 @@ use crate::state::App;
 
 pub(crate) use discover::selector;
 pub(crate) use envelope::{PromFault, PromKind};
+pub use render::promql_value;
 pub(crate) use run::{Bounds, on_blocking_thread};
 
 /// Routes below `/api/v1`.

@@ -98,6 +98,7 @@ fn requests(core: &Core, containers: &mut Containers, now: Timestamp) -> Result<
     {
         for item in core.instant(metric, now)? {
             let Some(resource) = item.labels.get("resource").map(str::to_owned) else { continue };
+            let Some(asked) = item.point.number() else { continue };
             let Some(usage) = entry(containers, &item.labels) else { continue };
             let place = match (resource.as_str(), is_limit) {
                 ("cpu", false) => &mut usage.current.cpu_request_cores,
@@ -106,7 +107,7 @@ fn requests(core: &Core, containers: &mut Containers, now: Timestamp) -> Result<
                 ("memory", true) => &mut usage.current.memory_limit_bytes,
                 _ => continue,
             };
-            *place = Some(place.unwrap_or(0.0).max(item.value));
+            *place = Some(place.unwrap_or(0.0).max(asked));
             if resource == "cpu" && !is_limit {
                 usage.replicas += 1;
             }

@@ -107,7 +107,8 @@ fn memory_query(policy: &Policy) -> String {
 fn signals(core: &Core, policy: &Policy, current: u32, now: Timestamp) -> Result<Signals, EngineError> {
     let core = core.looking_back(policy.max_signal_age);
     let reading = |query: &str| -> Result<Option<Reading>, EngineError> {
-        Ok(core.instant(query, now)?.first().map(|item| Reading { at: item.at, value: item.value }))
+        let items = core.instant(query, now)?;
+        Ok(items.first().and_then(|item| Some(Reading { at: item.at, value: item.point.number()? })))
     };
     let mut metrics = Vec::new();
     if let Some(target) = policy.target_cpu_utilization {
@@ -192,8 +193,9 @@ fn starts(core: &Core, policy: &Policy, now: Timestamp) -> Result<Vec<StartSampl
     let begun = (now - LEARN).0 as f64 / 1000.0;
     let start = |item: promql::VectorItem| {
         let pod = item.labels.get("pod")?.to_owned();
-        let ready = ready.iter().find(|other| other.labels.get("pod") == Some(&pod)).map(|other| at(other.value));
-        (item.value >= begun).then(|| StartSample { asked: at(item.value), ready })
+        let ready = ready.iter().find(|other| other.labels.get("pod") == Some(&pod));
+        let ready = ready.and_then(|other| other.point.number()).map(at);
+        item.point.number().filter(|asked| *asked >= begun).map(|asked| StartSample { asked: at(asked), ready })
     };
     Ok(last("kube_pod_created")?.into_iter().filter_map(start).collect())
 }

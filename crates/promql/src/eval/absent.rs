@@ -12,7 +12,7 @@ impl Context<'_> {
     /// One at each step where none of `rows` has a point.
     pub(crate) fn absent_rows(&self, arg: &Expr, rows: Vec<Row>, steps: &Steps) -> Vec<Row> {
         let gap = |i: usize| if rows.iter().any(|row| row.is_present(i)) { ABSENT } else { 1.0 };
-        let row = Row { labels: expected_labels(arg), drop_name: false, values: (0..steps.n).map(gap).collect() };
+        let row = Row::floats(expected_labels(arg), false, (0..steps.n).map(gap).collect());
         if row.is_empty() { Vec::new() } else { vec![row] }
     }
 }

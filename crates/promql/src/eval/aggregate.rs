@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use series::{Labels, METRIC_NAME};
 
+use super::Point;
 use super::average::{Mean, Sum, Variance, quantile};
 use super::context::{Context, Steps};
 use super::error::EvalError;
 use super::rows::{ABSENT, Row, is_absent};
 use crate::ast::{Aggregate, AggregateOp, Grouping};
+use crate::native::describe;
 use crate::number::format_number;
 
 /// Rows that share their grouping labels.
@@ -61,7 +63,12 @@ impl Context<'_> {
             let values = fold_group(op, param, &members, steps.n);
             // The name survives where the grouping asks for it, unless it was marked before.
             let drop_name = members.iter().any(|row| row.drop_name);
-            Ok(Row { labels: groups[g].labels.clone(), drop_name, values })
+            let mut row = Row::floats(groups[g].labels.clone(), drop_name, values);
+            if members.iter().any(|member| !member.natives.is_none()) {
+                self.fold_natives(op, &members, &mut row);
+                self.charge_held(row.natives.weight())?;
+            }
+            Ok(row)
         })
     }
 
@@ -79,15 +86,19 @@ impl Context<'_> {
         let mut out: Vec<Row> = Vec::new();
         for group in group(rows, grouping) {
             for row in group.members.iter().map(|&i| &rows[i]) {
-                for (i, value) in row.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
-                    let labels = group.labels.to_builder().set(name, &format_number(*value)).build();
+                for (i, point) in (0..steps.n).filter_map(|i| row.point(i).map(|point| (i, point))) {
+                    let text = match point {
+                        Point::Float(value) => format_number(value),
+                        Point::Histogram(histogram) => describe(&histogram),
+                    };
+                    let labels = group.labels.to_builder().set(name, &text).build();
                     let place = match places.get(&labels) {
                         Some(place) => *place,
                         None => {
                             self.charge_held(steps.n)?;
                             places.insert(labels.clone(), out.len());
                             let drop_name = row.drop_name && name != METRIC_NAME;
-                            out.push(Row { labels, drop_name, values: vec![ABSENT; steps.n] });
+                            out.push(Row::floats(labels, drop_name, vec![ABSENT; steps.n]));
                             out.len() - 1
                         }
                     };

@@ -8,6 +8,33 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
+    /// A sum of one value.
+    #[inline]
+    pub(crate) fn of(value: f64) -> Self {
+        Self { sum: value, lost: 0.0 }
+    }
+
+    /// Adds another sum with what it had lost.
+    #[inline]
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.add(other.sum);
+        self.lost += other.lost;
+    }
+
+    /// Times `factor`.
+    #[inline]
+    pub(crate) fn scale(&mut self, factor: f64) {
+        self.sum *= factor;
+        self.lost *= factor;
+    }
+
+    /// Divided by `divisor`.
+    #[inline]
+    pub(crate) fn divide(&mut self, divisor: f64) {
+        self.sum /= divisor;
+        self.lost /= divisor;
+    }
+
     #[inline]
     pub(crate) fn add(&mut self, value: f64) {
         let sum = self.sum + value;

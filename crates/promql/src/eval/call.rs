@@ -2,8 +2,10 @@
 
 use super::context::{Context, Steps};
 use super::error::EvalError;
+use super::native_windows::{self, Mixed, rule};
+use super::notes::Seen;
 use super::over_time::kernel;
-use super::rows::Row;
+use super::rows::{Natives, Row, is_absent};
 use super::selector::Pick;
 use super::{Operand, extended, instants};
 use crate::ast::{Call, Expr, ExprKind, Extension, ValueType};
@@ -39,6 +41,9 @@ impl Context<'_> {
             "histogram_quantile" => self.histogram_quantile(args, steps)?,
             "histogram_quantiles" => self.histogram_quantiles(args, steps)?,
             "histogram_fraction" => self.histogram_fraction(args, steps)?,
+            "histogram_count" | "histogram_sum" | "histogram_avg" | "histogram_stddev" | "histogram_stdvar" => {
+                self.histogram_figures(name, &args[0], steps)?
+            }
             "info" => self.info(args, steps)?,
             _ => self.pointwise(name, args, steps)?,
         };
@@ -78,15 +83,28 @@ impl Context<'_> {
         }
         let param = |i: usize| params.get(i).map_or(&[][..], Vec::as_slice);
         let keeps_name = matches!(name, "last_over_time" | "first_over_time");
+        let rule = rule(name);
         let rows = self.each(source.len(), steps.n, |i| {
             let columns = self.columns(&source, i)?;
-            let values = source.slide(&columns, steps, [param(0), param(1)], kernel);
+            let mut histograms = self.natives(&source, i)?;
             let (labels, dropped) = source.labels(i);
-            let row = Row { labels, drop_name: dropped || !keeps_name, values };
+            let (values, natives) = if histograms.is_empty() {
+                (source.slide(&columns, steps, [param(0), param(1)], kernel), Natives::default())
+            } else {
+                if rule.asks_for_resets() {
+                    native_windows::mark_resets(&mut histograms);
+                }
+                let seen = Seen::default();
+                let mixed = |mixed: &Mixed<'_>| rule.apply(mixed, kernel, &seen);
+                let slots = source.slide_mixed((&columns, &histograms), steps, [param(0), param(1)], kernel, mixed);
+                self.tell(&seen, labels.metric());
+                slots
+            };
+            let row = Row { labels, drop_name: dropped || !keeps_name, values, natives };
             if row.is_empty() {
                 return Ok(None);
             }
-            self.charge_held(row.values.len())?;
+            self.charge_held(row.weight())?;
             Ok(Some(row))
         })?;
         let rows: Vec<Row> = rows.into_iter().flatten().collect();
@@ -122,7 +140,7 @@ impl Context<'_> {
     }
 
     fn doubt_counters(&self, rows: &[Row]) {
-        for row in rows {
+        for row in rows.iter().filter(|row| row.values.iter().any(|value| !is_absent(*value))) {
             let name = row.labels.metric();
             if !name.is_empty() && !COUNTER_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
                 let endings = COUNTER_ENDINGS.join("/");
@@ -131,13 +149,13 @@ impl Context<'_> {
         }
     }
 
-    /// The only series' value; NaN when there is none or several.
+    /// The only float; NaN when there is none or several.
     fn to_scalar(&self, arg: &Expr, steps: &Steps) -> Result<Vec<f64>, EvalError> {
         let rows = self.rows(arg, steps)?;
         let only = |i: usize| {
-            let mut present = rows.iter().filter(|row| row.is_present(i));
+            let mut present = rows.iter().map(|row| row.values[i]).filter(|value| !is_absent(*value));
             match (present.next(), present.next()) {
-                (Some(row), None) => row.values[i],
+                (Some(value), None) => value,
                 _ => f64::NAN,
             }
         };
@@ -151,11 +169,12 @@ impl Context<'_> {
             _ => {
                 let mut rows = self.rows(arg, steps)?;
                 for row in &mut rows {
-                    for (i, value) in row.values.iter_mut().enumerate() {
-                        if !super::is_absent(*value) {
-                            *value = steps.time(i) as f64 / 1000.0;
+                    for i in 0..steps.n {
+                        if row.is_present(i) {
+                            row.values[i] = steps.time(i) as f64 / 1000.0;
                         }
                     }
+                    row.natives = Natives::default();
                 }
                 rows
             }

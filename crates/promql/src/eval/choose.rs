@@ -6,7 +6,7 @@ use super::aggregate::RowGroup;
 use super::context::{Context, Steps};
 use super::error::EvalError;
 use super::hash;
-use super::rows::{ABSENT, Row};
+use super::rows::{ABSENT, Natives, Row};
 use super::sort::by_value_desc;
 use crate::ast::AggregateOp;
 use crate::number::format_number;
@@ -26,11 +26,20 @@ impl Context<'_> {
             rows.retain(|row| !row.is_empty());
             return Ok(rows);
         }
-        let mut kept = vec![vec![ABSENT; steps.n]; rows.len()];
+        let ranks = op != AggregateOp::Limitk;
+        if ranks && rows.iter().any(|row| row.natives.iter().next().is_some()) {
+            // Histograms have no order.
+            if param.iter().any(|k| *k >= 1.0) {
+                self.inform_ignored(op.name());
+            }
+            rows.iter_mut().for_each(|row| row.natives = Natives::default());
+        }
+        let mut kept: Vec<Row> =
+            rows.iter().map(|row| Row::floats(row.labels.clone(), row.drop_name, vec![ABSENT; steps.n])).collect();
         let mut order: Vec<usize> = Vec::new();
         for group in groups {
             self.check()?;
-            for i in 0..steps.n {
+            for (i, k) in param.iter().enumerate() {
                 let mut present: Vec<usize> =
                     group.members.iter().copied().filter(|&r| rows[r].is_present(i)).collect();
                 let value = |r: usize| rows[r].values[i];
@@ -40,24 +49,21 @@ impl Context<'_> {
                     AggregateOp::Bottomk => present.sort_by(|&a, &b| rising(value(a), value(b))),
                     _ => {}
                 }
-                let k = if param[i] < 1.0 { 0 } else { param[i] as usize };
+                let k = if *k < 1.0 { 0 } else { *k as usize };
                 for &r in present.iter().take(k) {
-                    kept[r][i] = value(r);
+                    kept[r].copy(i, &rows[r]);
                 }
                 if steps.n == 1 {
                     order.extend(present.into_iter().take(k));
                 }
             }
         }
-        for (row, values) in rows.iter_mut().zip(kept) {
-            row.values = values;
-        }
         if steps.n == 1 {
             // An instant answer shows the ranking.
-            return Ok(order.into_iter().map(|r| rows[r].clone()).collect());
+            return Ok(order.into_iter().map(|r| kept[r].clone()).collect());
         }
-        rows.retain(|row| !row.is_empty());
-        Ok(rows)
+        kept.retain(|row| !row.is_empty());
+        Ok(kept)
     }
 
     fn check_choice(&self, op: AggregateOp, param: &[f64]) -> Result<(), EvalError> {
@@ -97,11 +103,11 @@ fn rising(a: f64, b: f64) -> Ordering {
 fn sample(rows: &mut [Row], ratios: &[f64]) {
     for row in rows {
         let place = hash::ratio(&row.labels);
-        for (value, ratio) in row.values.iter_mut().zip(ratios) {
+        for (i, ratio) in ratios.iter().enumerate() {
             let ratio = ratio.clamp(-1.0, 1.0);
             let kept = if ratio >= 0.0 { ratio == 1.0 || place < ratio } else { place >= 1.0 + ratio };
             if !kept {
-                *value = ABSENT;
+                row.clear(i);
             }
         }
     }

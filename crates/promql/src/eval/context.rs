@@ -1,15 +1,17 @@
 //! One evaluation: its grid, limits, counters and notes, and work spread over threads.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use series::{Matcher, Millis, Select, SelectRequest, SeriesSet, TimeRange, Timestamp};
+use series::{Histogram, Matcher, Millis, ResetHint, Select, SelectRequest, SeriesSet, TimeRange, Timestamp};
 
 use super::error::EvalError;
+use super::native_windows::NativeSample;
 use super::{Answer, Options, Stats, Value};
 use crate::ast::{At, DurationExpr};
+use crate::native::is_reset;
 
 /// Below this many slots a thread costs more than it gains.
 const SLOTS_PER_THREAD: usize = 20_000;
@@ -62,6 +64,50 @@ impl Refs {
     }
 }
 
+/// What becomes of the reset hints that histograms were stored with. They are never believed: a sample that came late or
+/// got lost makes them wrong. Gauges stay gauges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hints {
+    /// Left open; who needs them compares samples.
+    Forgotten,
+    /// Found by comparing each sample with the one before, as Prometheus does below `histogram_count`, `_sum` and `_avg`:
+    /// there it warns where sums run over resets.
+    Derived,
+}
+
+impl Hints {
+    /// The histograms of series `i`, stale markers among them.
+    pub(crate) fn read(self, set: &dyn SeriesSet, i: usize, range: TimeRange) -> Result<Vec<NativeSample>, EvalError> {
+        let mut stored = Vec::new();
+        set.read_histograms(i, range, &mut stored)?;
+        let mut natives: Vec<NativeSample> = Vec::with_capacity(stored.len());
+        let mut before: Option<Arc<Histogram>> = None;
+        for mut sample in stored {
+            if sample.histogram.reset != ResetHint::Gauge {
+                sample.histogram.reset = ResetHint::Unknown;
+                if let (Self::Derived, Some(before)) = (self, &before) {
+                    let resets = is_reset(&sample.histogram, before);
+                    sample.histogram.reset = if resets { ResetHint::Reset } else { ResetHint::NotReset };
+                }
+            }
+            let histogram = Arc::new(sample.histogram);
+            if !histogram.is_stale() {
+                before = Some(Arc::clone(&histogram));
+            }
+            natives.push(NativeSample { at: sample.at.0, histogram, resets: false });
+        }
+        Ok(natives)
+    }
+
+    /// The histogram without its hint.
+    pub(crate) fn forgotten(mut histogram: Arc<Histogram>) -> Arc<Histogram> {
+        if matches!(histogram.reset, ResetHint::Reset | ResetHint::NotReset) {
+            Arc::make_mut(&mut histogram).reset = ResetHint::Unknown;
+        }
+        histogram
+    }
+}
+
 #[derive(Default)]
 struct Notes {
     warnings: BTreeSet<String>,
@@ -85,6 +131,7 @@ pub(crate) struct Context<'a> {
     series: AtomicU64,
     samples: AtomicU64,
     held: AtomicU64,
+    derives_hints: AtomicBool,
 }
 
 impl<'a> Context<'a> {
@@ -100,7 +147,21 @@ impl<'a> Context<'a> {
             series: AtomicU64::new(0),
             samples: AtomicU64::new(0),
             held: AtomicU64::new(0),
+            derives_hints: AtomicBool::new(false),
         }
+    }
+
+    /// What becomes of hints in the selectors being evaluated.
+    pub(crate) fn hints(&self) -> Hints {
+        if self.derives_hints.load(Ordering::Relaxed) { Hints::Derived } else { Hints::Forgotten }
+    }
+
+    /// Evaluates something under `hints`. The tree is walked by one thread, so this nests.
+    pub(crate) fn with_hints<T>(&self, hints: Hints, evaluate: impl FnOnce() -> T) -> T {
+        let before = self.derives_hints.swap(hints == Hints::Derived, Ordering::Relaxed);
+        let result = evaluate();
+        self.derives_hints.store(before, Ordering::Relaxed);
+        result
     }
 
     pub(crate) fn answer(self, value: Value) -> Answer {
@@ -111,6 +172,11 @@ impl<'a> Context<'a> {
             infos: notes.infos.into_iter().collect(),
             stats: Stats { series: self.series.into_inner(), samples_read: self.samples.into_inner() },
         }
+    }
+
+    /// Whether the query asks for one instant.
+    pub(crate) fn is_instant(&self) -> bool {
+        self.step.0 == 0
     }
 
     /// Whether to go on.

@@ -114,6 +114,9 @@ pub enum EvalError {
         /// `anchored` or `smoothed`.
         extension: &'static str,
     },
+    /// An extended selector met a native histogram.
+    #[error("anchored and smoothed selectors do not take native histograms; select floats only")]
+    HistogramExtension,
     /// A duration has no value on this grid.
     #[error(transparent)]
     Duration(#[from] DurationError),

@@ -1,5 +1,7 @@
 //! `anchored` and `smoothed` windows: the edges themselves get a value, so nothing is extrapolated.
 
+use series::{Columns, Timestamp};
+
 use super::window::Window;
 use crate::ast::Extension;
 
@@ -22,6 +24,26 @@ pub(super) fn first_anchored(window: &Window<'_>) -> Option<usize> {
     }
     let after = window.timestamps.partition_point(|t| *t <= window.start);
     (after < window.timestamps.len()).then_some(after.saturating_sub(1))
+}
+
+/// The samples strictly inside, and a value at each edge. Nothing when no sample lies after the left edge.
+pub(super) fn with_edges(columns: &Columns, start: i64, end: i64, extension: Extension) -> Vec<(Timestamp, f64)> {
+    let (timestamps, values) = (columns.timestamps.as_slice(), columns.values.as_slice());
+    let smoothed = extension == Extension::Smoothed;
+    let Some(top) = timestamps.len().checked_sub(1) else { return Vec::new() };
+    let first = timestamps[..top].partition_point(|t| *t <= start).saturating_sub(1);
+    let last = if smoothed { timestamps[..top].partition_point(|t| *t < end) } else { top };
+    if timestamps[last] <= start {
+        return Vec::new();
+    }
+    let line = |i: usize, at: i64| {
+        let share = (at - timestamps[i]) as f64 / (timestamps[i + 1] - timestamps[i]) as f64;
+        values[i] + (values[i + 1] - values[i]) * share
+    };
+    let left = if smoothed && timestamps[first] < start { line(first, start) } else { values[first] };
+    let right = if smoothed && last > 0 && timestamps[last] > end { line(last - 1, end) } else { values[last] };
+    let inside = columns.iter().filter(|(at, _)| start < at.0 && at.0 < end);
+    std::iter::once((Timestamp(start), left)).chain(inside).chain([(Timestamp(end), right)]).collect()
 }
 
 /// Change between the edges, resets of a counter added back.

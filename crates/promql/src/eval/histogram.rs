@@ -1,13 +1,15 @@
-//! Classic histograms: `histogram_quantile`, `histogram_quantiles`, `histogram_fraction` over `le` buckets.
+//! `histogram_quantile`, `histogram_quantiles`, `histogram_fraction` over native histograms and over `le` buckets.
 
 use std::collections::HashMap;
 
 use series::Labels;
 
-use super::context::{Context, Steps};
+use super::context::{Context, Hints, Steps};
 use super::error::EvalError;
+use super::notes::of_metric;
 use super::rows::{ABSENT, Row, is_absent, join_equal};
 use crate::ast::Expr;
+use crate::native;
 use crate::number::{format_open_metrics, parse_float};
 
 /// Label of a bucket's upper bound.
@@ -30,14 +32,18 @@ struct Bucket {
     count: f64,
 }
 
+/// What the functions work on. Where a native and a classic histogram share name and labels, neither is there.
+struct Histograms {
+    classic: Vec<Histogram>,
+    native: Vec<Row>,
+}
+
 impl Context<'_> {
     pub(crate) fn histogram_quantile(&self, args: &[Expr], steps: &Steps) -> Result<Vec<Row>, EvalError> {
         let phis = self.scalar(&args[0], steps)?;
         let histograms = self.histograms(&args[1], steps)?;
-        if !histograms.is_empty() {
-            self.doubt_quantiles(&phis);
-        }
-        Ok(histograms.iter().map(|histogram| self.quantile_row(histogram, &phis, steps)).collect())
+        self.doubt_quantiles(&phis);
+        Ok(self.quantile_rows(&histograms, &phis, steps))
     }
 
     pub(crate) fn histogram_quantiles(&self, args: &[Expr], steps: &Steps) -> Result<Vec<Row>, EvalError> {
@@ -49,16 +55,13 @@ impl Context<'_> {
         let mut rows = Vec::new();
         for arg in &args[2..] {
             let phis = self.scalar(arg, steps)?;
-            if !histograms.is_empty() {
-                self.doubt_quantiles(&phis);
-            }
-            for histogram in &histograms {
-                let row = self.quantile_row(histogram, &phis, steps);
+            self.doubt_quantiles(&phis);
+            for row in self.quantile_rows(&histograms, &phis, steps) {
+                if row.labels.get(&name).is_some() {
+                    return Err(EvalError::BadLabelName { found: format!("{name} (it is taken already)") });
+                }
                 rows.extend(by_quantile(&row, &name, &phis));
             }
-        }
-        if histograms.iter().any(|histogram| histogram.labels.get(&name).is_some()) {
-            return Err(EvalError::BadLabelName { found: format!("{name} (it is taken already)") });
         }
         join_equal(rows)
     }
@@ -66,10 +69,23 @@ impl Context<'_> {
     pub(crate) fn histogram_fraction(&self, args: &[Expr], steps: &Steps) -> Result<Vec<Row>, EvalError> {
         let (lower, upper) = (self.scalar(&args[0], steps)?, self.scalar(&args[1], steps)?);
         let histograms = self.histograms(&args[2], steps)?;
-        let rows = histograms
+        let native = histograms.native.iter().filter_map(|row| {
+            self.estimates(row, steps.n, |i, histogram| native::fraction(lower[i], upper[i], histogram))
+        });
+        let classic = histograms
+            .classic
             .iter()
             .map(|histogram| histogram.row(steps, |i, buckets| fraction(lower[i], upper[i], coalesce(buckets))));
-        Ok(rows.collect())
+        Ok(native.chain(classic).collect())
+    }
+
+    fn quantile_rows(&self, histograms: &Histograms, phis: &[f64], steps: &Steps) -> Vec<Row> {
+        let native = histograms
+            .native
+            .iter()
+            .filter_map(|row| self.estimates(row, steps.n, |i, histogram| native::quantile(phis[i], histogram)));
+        let classic = histograms.classic.iter().map(|histogram| self.quantile_row(histogram, phis, steps));
+        native.chain(classic).collect()
     }
 
     fn quantile_row(&self, histogram: &Histogram, phis: &[f64], steps: &Steps) -> Row {
@@ -80,40 +96,74 @@ impl Context<'_> {
             value
         });
         if forced.get() {
-            let name = histogram.labels.metric();
             self.inform(format!(
                 "input to histogram_quantile needed to be fixed for monotonicity (see \
-                 https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile) for metric name \
-                 {name:?}"
+                 https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){}",
+                of_metric(histogram.labels.metric())
             ));
         }
         row
     }
 
     /// Groups `le` series into histograms, in order of first appearance.
-    fn histograms(&self, arg: &Expr, steps: &Steps) -> Result<Vec<Histogram>, EvalError> {
+    fn histograms(&self, arg: &Expr, steps: &Steps) -> Result<Histograms, EvalError> {
         let mut places: HashMap<Labels, usize> = HashMap::new();
-        let mut histograms: Vec<Histogram> = Vec::new();
-        for row in self.rows(arg, steps)? {
+        let (mut classic, mut native): (Vec<Histogram>, Vec<Row>) = (Vec::new(), Vec::new());
+        // Hints matter to no estimate, whatever stands further out.
+        for mut row in self.with_hints(Hints::Forgotten, || self.rows(arg, steps))? {
+            if !row.natives.is_none() {
+                let natives = std::mem::take(&mut row.natives);
+                native.push(Row { natives, ..Row::floats(row.labels.clone(), row.drop_name, vec![ABSENT; steps.n]) });
+            }
+            if row.is_empty() {
+                continue;
+            }
             let Some(bound) = row.labels.get(BOUND).and_then(parse_float) else {
                 let (name, found) = (row.labels.metric(), row.labels.get(BOUND).unwrap_or(""));
                 self.warn(format!(
-                    "bucket label {BOUND:?} is missing or has a malformed value of {found:?} for metric name {name:?}"
+                    "bucket label {BOUND:?} is missing or has a malformed value of {found:?}{}",
+                    of_metric(name)
                 ));
                 continue;
             };
-            let labels = row.labels.project(&[BOUND.to_owned()], false);
+            let labels = without_bound(&row.labels);
             let place = *places.entry(labels.clone()).or_insert_with(|| {
-                histograms.push(Histogram { labels, drop_name: true, buckets: Vec::new() });
-                histograms.len() - 1
+                classic.push(Histogram { labels, drop_name: true, buckets: Vec::new() });
+                classic.len() - 1
             });
-            histograms[place].buckets.push((bound, row.values));
+            classic[place].buckets.push((bound, row.values));
         }
-        for histogram in &mut histograms {
+        for row in &mut native {
+            if let Some(place) = places.get(&without_bound(&row.labels)) {
+                self.part(row, &mut classic[*place]);
+            }
+        }
+        for histogram in &mut classic {
             histogram.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
-        Ok(histograms)
+        Ok(Histograms { classic, native })
     }
+
+    /// Removes both of a native and a classic histogram where both are present.
+    fn part(&self, native: &mut Row, classic: &mut Histogram) {
+        let present: Vec<usize> = native.natives.iter().map(|(i, _)| i).collect();
+        let mut met = false;
+        for i in present {
+            if classic.buckets.iter().any(|(_, counts)| !is_absent(counts[i])) {
+                met = true;
+                native.clear(i);
+                classic.buckets.iter_mut().for_each(|(_, counts)| counts[i] = ABSENT);
+            }
+        }
+        if met {
+            let metric = of_metric(native.labels.metric());
+            self.warn(format!("vector contains a mix of classic and native histograms{metric}"));
+        }
+    }
+}
+
+fn without_bound(labels: &Labels) -> Labels {
+    labels.project(&[BOUND.to_owned()], false)
 }
 
 impl Histogram {
@@ -126,7 +176,7 @@ impl Histogram {
             if buckets.is_empty() { ABSENT } else { f(i, buckets) }
         };
         let values = (0..steps.n).map(value).collect();
-        Row { labels: self.labels.clone(), drop_name: self.drop_name, values }
+        Row::floats(self.labels.clone(), self.drop_name, values)
     }
 }
 
@@ -136,7 +186,7 @@ fn by_quantile(row: &Row, name: &str, phis: &[f64]) -> Vec<Row> {
     for (i, phi) in phis.iter().enumerate().filter(|(i, _)| row.is_present(*i)) {
         let place = rows.iter().position(|(bits, _)| *bits == phi.to_bits()).unwrap_or_else(|| {
             let labels = row.labels.to_builder().set(name, &format_open_metrics(*phi)).build();
-            rows.push((phi.to_bits(), Row { labels, drop_name: true, values: vec![ABSENT; phis.len()] }));
+            rows.push((phi.to_bits(), Row::floats(labels, true, vec![ABSENT; phis.len()])));
             rows.len() - 1
         });
         rows[place].1.values[i] = row.values[i];

@@ -71,12 +71,9 @@ impl Context<'_> {
                 }
             };
             before = Some((present, labels.clone()));
-            let target = made.entry(labels.clone()).or_insert_with(|| Row {
-                labels,
-                drop_name: row.drop_name,
-                values: vec![ABSENT; steps.n],
-            });
-            target.values[i] = row.values[i];
+            let target =
+                made.entry(labels.clone()).or_insert_with(|| Row::floats(labels, row.drop_name, vec![ABSENT; steps.n]));
+            target.copy(i, row);
         }
         let mut made: Vec<Row> = made.into_values().collect();
         made.sort_by(|a, b| a.labels.cmp(&b.labels));

@@ -1,16 +1,16 @@
-//! Functions of single points: arithmetic, rounding, trigonometry, dates.
+//! Functions of single numbers: arithmetic, rounding, trigonometry, dates. They leave native histograms out.
 
 use series::Labels;
 
 use super::context::{Context, Steps};
 use super::date;
 use super::error::EvalError;
-use super::rows::{ABSENT, Row, is_absent};
+use super::rows::{ABSENT, Natives, Row, is_absent};
 use crate::ast::Expr;
 
 /// A series without labels.
 pub(crate) fn constant(values: Vec<f64>) -> Row {
-    Row { labels: Labels::empty(), drop_name: false, values }
+    Row::floats(Labels::empty(), false, values)
 }
 
 impl Context<'_> {
@@ -34,10 +34,6 @@ impl Context<'_> {
                     let inverse = 1.0 / nearest;
                     (value * inverse + 0.5).floor() / inverse
                 });
-            }
-            // Of native histograms only, and there are none among floats.
-            "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev" | "histogram_stdvar" => {
-                rows.clear();
             }
             _ => {
                 let Some(function) = simple(name) else {
@@ -68,6 +64,7 @@ impl Context<'_> {
         };
         for row in rows.iter_mut() {
             row.drop_name = true;
+            row.natives = Natives::default();
             for (i, value) in row.values.iter_mut().enumerate().filter(|(_, v)| !is_absent(**v)) {
                 *value = if high[i] < low[i] { ABSENT } else { max(low[i], min(high[i], *value)) };
             }
@@ -80,6 +77,7 @@ impl Context<'_> {
 fn zip(rows: &mut [Row], other: &[f64], f: impl Fn(f64, f64) -> f64) {
     for row in rows {
         row.drop_name = true;
+        row.natives = Natives::default();
         for (value, other) in row.values.iter_mut().zip(other).filter(|(v, _)| !is_absent(**v)) {
             *value = f(*value, *other);
         }

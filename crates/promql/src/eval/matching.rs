@@ -3,11 +3,14 @@
 //! Labels do not change over steps but presence does, so partners are found once per label set while uniqueness, sets and
 //! values are decided step by step.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use series::{Labels, METRIC_NAME};
 
 use super::binary::compute;
+use super::binary_natives::Combine;
+use super::context::Context;
 use super::error::EvalError;
 use super::rows::{ABSENT, Row, is_absent, join_equal, without_name};
 use crate::ast::{Binary, BinaryOp, MatchLabels, Side};
@@ -52,6 +55,7 @@ pub(crate) fn set(binary: &Binary, mut left: Vec<Row>, mut right: Vec<Row>, n: u
         for row in rows {
             let slots = seen.entry(signature.of(row)).or_insert_with(|| vec![false; n]);
             slots.iter_mut().zip(&row.values).for_each(|(slot, value)| *slot |= !is_absent(*value));
+            row.natives.iter().for_each(|(i, _)| slots[i] = true);
         }
         seen
     };
@@ -59,9 +63,9 @@ pub(crate) fn set(binary: &Binary, mut left: Vec<Row>, mut right: Vec<Row>, n: u
     let clear = |rows: &mut Vec<Row>, partners: &HashMap<Labels, Vec<bool>>, gone: bool| {
         for row in rows.iter_mut() {
             let partner = partners.get(&signature.of(row));
-            for (i, value) in row.values.iter_mut().enumerate() {
+            for i in 0..n {
                 if partner.is_some_and(|slots| slots[i]) == gone {
-                    *value = ABSENT;
+                    row.clear(i);
                 }
             }
         }
@@ -79,42 +83,82 @@ pub(crate) fn set(binary: &Binary, mut left: Vec<Row>, mut right: Vec<Row>, n: u
 }
 
 /// Arithmetic and comparisons.
-pub(crate) fn join(binary: &Binary, left: &[Row], right: &[Row], n: usize) -> Result<Vec<Row>, EvalError> {
-    let join = Join { binary, signature: Signature::new(&binary.matching.labels), n };
-    if binary.matching.fill_left.is_some() || binary.matching.fill_right.is_some() {
-        return join.filled(left, right);
-    }
-    let many_side = binary.matching.group.as_ref().map_or(Side::Left, |group| group.many);
-    let (many, one) = if many_side == Side::Left { (left, right) } else { (right, left) };
-    if many.is_empty() || one.is_empty() {
-        return Ok(Vec::new());
-    }
-    let partners = join.signature.groups(one);
-    join.check_one_side(&partners, one, many, many_side)?;
-    if binary.matching.group.is_none() {
-        join.check_many_side(&partners, one, many)?;
-    }
-    let mut out = Vec::new();
-    for row in many {
-        for partner in partners.get(&join.signature.of(row)).into_iter().flatten().map(|&i| &one[i]) {
-            let (l, r) = if many_side == Side::Left { (row, partner) } else { (partner, row) };
-            let values = join.values(&l.values, &r.values);
-            if values.iter().any(|v| !is_absent(*v)) {
-                let drop_name = row.drop_name || binary.returns_bool;
-                out.push(Row { labels: join.labels(row, partner), drop_name, values });
-            }
-        }
-    }
-    join_equal(out)
+pub(crate) fn join(
+    context: &Context<'_>,
+    binary: &Binary,
+    left: &[Row],
+    right: &[Row],
+    n: usize,
+) -> Result<Vec<Row>, EvalError> {
+    let combine = RefCell::new(Combine::new(binary));
+    let join = Join { binary, signature: Signature::new(&binary.matching.labels), n, combine };
+    let rows = join.rows(left, right);
+    join.combine.into_inner().tell(context);
+    rows
 }
 
 struct Join<'b> {
     binary: &'b Binary,
     signature: Signature,
     n: usize,
+    combine: RefCell<Combine<'b>>,
 }
 
 impl Join<'_> {
+    fn rows(&self, left: &[Row], right: &[Row]) -> Result<Vec<Row>, EvalError> {
+        let matching = &self.binary.matching;
+        let many_side = matching.group.as_ref().map_or(Side::Left, |group| group.many);
+        let (many, one) = if many_side == Side::Left { (left, right) } else { (right, left) };
+        // What stands for a missing partner of the other side.
+        let (fill_many, fill_one) = if many_side == Side::Left {
+            (matching.fill_left, matching.fill_right)
+        } else {
+            (matching.fill_right, matching.fill_left)
+        };
+        let (fill_many, fill_one) = (fill_many.map(|fill| fill.value), fill_one.map(|fill| fill.value));
+        if (many.is_empty() && fill_many.is_none()) || (one.is_empty() && fill_one.is_none()) {
+            return Ok(Vec::new());
+        }
+        let partners = self.signature.groups(one);
+        self.check_one_side(&partners, one, many, many_side)?;
+        if matching.group.is_none() {
+            self.check_many_side(&partners, one, many, fill_one.is_some())?;
+        }
+        let mut out = Vec::new();
+        let mut push = |many: &Row, one: &Row| {
+            let (left, right) = if many_side == Side::Left { (many, one) } else { (one, many) };
+            let mut row = self.combined(left, right);
+            if !row.is_empty() {
+                row.labels = self.labels(many, one);
+                row.drop_name = many.drop_name || self.binary.returns_bool;
+                out.push(row);
+            }
+        };
+        for row in many {
+            let group = self.signature.of(row);
+            let found = partners.get(&group).map_or(&[][..], Vec::as_slice);
+            found.iter().for_each(|&i| push(row, &one[i]));
+            if let Some(value) = fill_one {
+                push(row, &self.filler(group, value, found.iter().map(|&i| &one[i])));
+            }
+        }
+        if let Some(value) = fill_many {
+            let groups = self.signature.groups(many);
+            for row in one {
+                let group = self.signature.of(row);
+                let found = groups.get(&group).map_or(&[][..], Vec::as_slice);
+                push(&self.filler(group, value, found.iter().map(|&i| &many[i])), row);
+            }
+        }
+        join_equal(out)
+    }
+
+    /// A series of the matching labels with `value` wherever none of `found` has a point.
+    fn filler<'r>(&self, group: Labels, value: f64, found: impl Iterator<Item = &'r Row> + Clone) -> Row {
+        let slot = |i: usize| if found.clone().any(|row| row.is_present(i)) { ABSENT } else { value };
+        Row::floats(group, false, (0..self.n).map(slot).collect())
+    }
+
     /// At most one series a match on the "one" side at every step that has something to match.
     fn check_one_side(&self, groups: &Groups, one: &[Row], many: &[Row], many_side: Side) -> Result<(), EvalError> {
         for (group, members) in groups.iter().filter(|(_, members)| members.len() > 1) {
@@ -136,11 +180,11 @@ impl Join<'_> {
     }
 
     /// One to one: no second series may match the same partner at the same step.
-    fn check_many_side(&self, partners: &Groups, one: &[Row], many: &[Row]) -> Result<(), EvalError> {
+    fn check_many_side(&self, partners: &Groups, one: &[Row], many: &[Row], filled: bool) -> Result<(), EvalError> {
         for (group, members) in self.signature.groups(many).into_iter().filter(|(_, members)| members.len() > 1) {
-            let Some(partners) = partners.get(&group) else { continue };
+            let partners = partners.get(&group).map_or(&[][..], Vec::as_slice);
             for i in 0..self.n {
-                let matched = partners.iter().any(|&p| one[p].is_present(i));
+                let matched = filled || partners.iter().any(|&p| one[p].is_present(i));
                 if matched && members.iter().filter(|&&m| many[m].is_present(i)).count() > 1 {
                     return Err(EvalError::ManyToOne { group });
                 }
@@ -149,7 +193,18 @@ impl Join<'_> {
         Ok(())
     }
 
-    fn values(&self, left: &[f64], right: &[f64]) -> Vec<f64> {
+    /// The operator at every step where both sides have a point.
+    fn combined(&self, left: &Row, right: &Row) -> Row {
+        if self.binary.op.is_trim() || !left.natives.is_none() || !right.natives.is_none() {
+            let mut row = Row::floats(Labels::empty(), false, vec![ABSENT; self.n]);
+            let mut combine = self.combine.borrow_mut();
+            for i in 0..self.n {
+                if let (Some(left), Some(right)) = (left.point(i), right.point(i)) {
+                    row.put(i, combine.points(&left, &right, None));
+                }
+            }
+            return row;
+        }
         let filters = self.binary.op.is_comparison() && !self.binary.returns_bool;
         let value = |(left, right): (&f64, &f64)| {
             if is_absent(*left) || is_absent(*right) {
@@ -162,13 +217,13 @@ impl Join<'_> {
                 (true, false) => *left,
             }
         };
-        left.iter().zip(right).map(value).collect()
+        Row::floats(Labels::empty(), false, left.values.iter().zip(&right.values).map(value).collect())
     }
 
     /// Labels of the result of a series of the "many" side and its partner.
     fn labels(&self, many: &Row, one: &Row) -> Labels {
         let matching = &self.binary.matching;
-        let base = if self.binary.op.is_comparison() { many.labels.clone() } else { without_name(&many.labels) };
+        let base = if self.binary.op.keeps_name() { many.labels.clone() } else { without_name(&many.labels) };
         let Some(group) = &matching.group else {
             return match &matching.labels {
                 MatchLabels::On(names) => base.project(names, true),
@@ -184,57 +239,5 @@ impl Join<'_> {
             builder.set(name, one.labels.get(name).unwrap_or(""));
         }
         builder.build()
-    }
-
-    /// With fill values: a missing partner is a series of the matching labels with that value.
-    fn filled(&self, left: &[Row], right: &[Row]) -> Result<Vec<Row>, EvalError> {
-        if self.binary.matching.group.is_some() {
-            return Err(EvalError::Unsupported { feature: "fill together with group_left or group_right".into() });
-        }
-        let (lefts, rights) = (self.signature.groups(left), self.signature.groups(right));
-        let mut matches: Vec<&Labels> = lefts.keys().chain(rights.keys().filter(|k| !lefts.contains_key(*k))).collect();
-        matches.sort();
-        let fill_left = self.binary.matching.fill_left.map(|number| number.value);
-        let fill_right = self.binary.matching.fill_right.map(|number| number.value);
-        let mut out = Vec::new();
-        for group in matches {
-            let left_row = self.merged(group, &lefts, left, "left")?;
-            let right_row = self.merged(group, &rights, right, "right")?;
-            let fill = |own: &Row, other: &Row, value: Option<f64>| -> Vec<f64> {
-                let slot = |i: usize| match value {
-                    Some(value) if !own.is_present(i) && other.is_present(i) => value,
-                    _ => own.values[i],
-                };
-                (0..self.n).map(slot).collect()
-            };
-            let values = self.values(&fill(&left_row, &right_row, fill_left), &fill(&right_row, &left_row, fill_right));
-            if values.iter().any(|v| !is_absent(*v)) {
-                let named = if left_row.is_empty() { &right_row } else { &left_row };
-                let drop_name = named.drop_name || self.binary.returns_bool;
-                out.push(Row { labels: self.labels(named, named), drop_name, values });
-            }
-        }
-        join_equal(out)
-    }
-
-    /// The members of a match as one series; two at once are refused.
-    fn merged(&self, group: &Labels, groups: &Groups, rows: &[Row], side: &'static str) -> Result<Row, EvalError> {
-        let mut merged = Row { labels: group.clone(), drop_name: false, values: vec![ABSENT; self.n] };
-        let mut first: Option<&Row> = None;
-        for row in groups.get(group).into_iter().flatten().map(|&i| &rows[i]) {
-            for (slot, value) in merged.values.iter_mut().zip(&row.values).filter(|(_, v)| !is_absent(**v)) {
-                if let (false, Some(first)) = (is_absent(*slot), first) {
-                    let (first, second) = (first.labels.clone(), row.labels.clone());
-                    return Err(EvalError::ManyToMany { group: group.clone(), side, first, second });
-                }
-                *slot = *value;
-            }
-            merged.drop_name |= row.drop_name;
-            if first.is_none() {
-                merged.labels = row.labels.clone();
-                first = Some(row);
-            }
-        }
-        Ok(merged)
     }
 }

@@ -49,21 +49,28 @@ fn extrapolated(window: &Window<'_>, is_counter: bool) -> Option<f64> {
         change += values.windows(2).filter(|two| two[1] < two[0]).fold(0.0, |sum, two| sum + two[0]);
     }
     let sampled = (timestamps[last] - timestamps[0]) as f64 / 1000.0;
-    let distance = sampled / last as f64;
+    let zero = (is_counter && change > 0.0 && values[0] >= 0.0).then(|| sampled * (values[0] / change));
+    Some(change * stretch(window, timestamps[0], timestamps[last], last, zero))
+}
+
+/// By which factor a change between samples at `first` and `last` grows when it is extrapolated to the window's edges.
+/// There are `gaps` distances between samples; a counter was zero `zero` seconds before its first sample at this slope.
+pub(super) fn stretch(window: &Window<'_>, first: i64, last: i64, gaps: usize, zero: Option<f64>) -> f64 {
+    let sampled = (last - first) as f64 / 1000.0;
+    let distance = sampled / gaps as f64;
     let threshold = distance * 1.1;
-    let mut to_start = (timestamps[0] - window.start) as f64 / 1000.0;
-    let mut to_end = (window.end - timestamps[last]) as f64 / 1000.0;
+    let mut to_start = (first - window.start) as f64 / 1000.0;
+    let mut to_end = (window.end - last) as f64 / 1000.0;
     if to_start >= threshold {
         to_start = distance / 2.0;
     }
-    if is_counter && change > 0.0 && values[0] >= 0.0 {
-        // How long ago the counter would have been zero at this slope.
-        to_start = to_start.min(sampled * (values[0] / change));
+    if let Some(zero) = zero {
+        to_start = to_start.min(zero);
     }
     if to_end >= threshold {
         to_end = distance / 2.0;
     }
-    Some(change * ((sampled + to_start + to_end) / sampled))
+    (sampled + to_start + to_end) / sampled
 }
 
 fn last_two(window: &Window<'_>, is_rate: bool) -> Option<f64> {

@@ -1,13 +1,16 @@
 //! Instant selectors, and the raw windows that an instant query of a range vector answers.
 
-use series::{Columns, Millis, Timestamp, is_stale};
+use std::sync::Arc;
 
-use super::MatrixItem;
+use series::{Columns, Millis, SeriesSet, TimeRange, Timestamp, is_stale};
+
 use super::context::{Context, Refs, Steps};
 use super::error::EvalError;
-use super::rows::{ABSENT, Row, is_absent};
+use super::native_windows::NativeSample;
+use super::rows::{ABSENT, Row};
 use super::window::Source;
-use crate::ast::{Expr, ExprKind, Extension, VectorSelector};
+use super::{MatrixItem, extended};
+use crate::ast::{Expr, Extension, VectorSelector};
 
 /// What an instant selector hands out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,41 +34,107 @@ impl Context<'_> {
             let mut columns = Columns::default();
             set.read(i, range, &mut columns)?;
             self.charge_read(columns.len())?;
-            let values = if smoothed {
-                interpolated(&columns, &refs, lookback)
+            let mut row = Row::floats(set.labels(i).clone(), false, Vec::new());
+            if set.has_histograms(i) && self.newest_natives(&*set, (i, range), &columns, &refs, pick, &mut row)? {
+                if smoothed {
+                    return Err(EvalError::HistogramExtension);
+                }
+            } else if smoothed {
+                row.values = interpolated(&columns, &refs, lookback);
             } else {
-                newest(&columns, &refs, lookback, pick)
-            };
-            if values.iter().all(|v| is_absent(*v)) {
+                row.values = newest(&columns, &refs, lookback, pick);
+            }
+            if row.is_empty() {
                 return Ok(None);
             }
-            self.charge_held(values.len())?;
-            Ok(Some(Row { labels: set.labels(i).clone(), drop_name: false, values }))
+            self.charge_held(row.weight())?;
+            Ok(Some(row))
         })?;
         Ok(rows.into_iter().flatten().collect())
     }
 
-    /// The windows of a range vector at one instant, as they are.
-    pub(crate) fn matrix(&self, expr: &Expr, steps: &Steps) -> Result<Vec<MatrixItem>, EvalError> {
-        if let ExprKind::Matrix(matrix) = &expr.kind
-            && let Some(extension) = matrix.selector.extension
-        {
-            let feature = format!("an {extension:?} range vector without a function").to_lowercase();
-            return Err(EvalError::Unsupported { feature });
+    /// Fills the slots of a series with native histograms; false when it has none there after all.
+    fn newest_natives(
+        &self,
+        set: &dyn SeriesSet,
+        (i, range): (usize, TimeRange),
+        columns: &Columns,
+        refs: &Refs,
+        pick: Pick,
+        row: &mut Row,
+    ) -> Result<bool, EvalError> {
+        let natives = self.hints().read(set, i, range)?;
+        if natives.is_empty() {
+            return Ok(false);
         }
+        self.charge_natives(&natives)?;
+        row.values = vec![ABSENT; refs.len()];
+        for step in 0..refs.len() {
+            let at = refs.time(step);
+            let float = columns.timestamps.partition_point(|t| *t <= at).checked_sub(1);
+            let native = natives.partition_point(|sample| sample.at <= at).checked_sub(1).map(|k| &natives[k]);
+            let (float_at, native_at) = (float.map(|k| columns.timestamps[k]), native.map(|sample| sample.at));
+            let Some(newest) =
+                float_at.max(native_at).filter(|newest| *newest > at.saturating_sub(self.options.lookback.0))
+            else {
+                continue;
+            };
+            let live = match (native.filter(|sample| sample.at == newest), float) {
+                (Some(native), _) if native.histogram.is_stale() => continue,
+                (Some(native), _) if pick == Pick::Value => {
+                    row.natives.set(step, refs.len(), Arc::clone(&native.histogram));
+                    continue;
+                }
+                (Some(_), _) => ABSENT,
+                (None, Some(k)) if is_stale(columns.values[k]) => continue,
+                (None, float) => float.map_or(ABSENT, |k| columns.values[k]),
+            };
+            row.values[step] = if pick == Pick::Value { live } else { newest as f64 / 1000.0 };
+        }
+        Ok(true)
+    }
+
+    /// The windows of a range vector at one instant, as they are; those with an extension get values at their edges.
+    pub(crate) fn matrix(&self, expr: &Expr, steps: &Steps) -> Result<Vec<MatrixItem>, EvalError> {
         let source = self.source(expr, steps)?;
-        let mut items = self.each(source.len(), 1, |i| {
+        let items = self.each(source.len(), 1, |i| {
             let columns = self.columns(&source, i)?;
+            let natives = self.natives(&source, i)?;
             let end = source.refs.time(0);
             let start = end.saturating_sub(source.range.0);
-            let inside = columns.iter().filter(|(at, _)| start < at.0 && at.0 <= end);
-            let points: Vec<(Timestamp, f64)> = inside.collect();
+            let inside = |at: Timestamp| start < at.0 && at.0 <= end;
+            let points: Vec<(Timestamp, f64)> = match source.extension {
+                None => columns.iter().filter(|(at, _)| inside(*at)).collect(),
+                Some(extension) => extended::with_edges(&columns, start, end, extension),
+            };
+            let histograms: Vec<_> = natives
+                .iter()
+                .map(|sample| (Timestamp(sample.at), Arc::clone(&sample.histogram)))
+                .filter(|(at, _)| inside(*at))
+                .collect();
             let (labels, _) = source.labels(i);
-            Ok((!points.is_empty()).then_some(MatrixItem { labels, points }))
+            let found = !points.is_empty() || !histograms.is_empty();
+            Ok(found.then_some(MatrixItem { labels, points, histograms }))
         })?;
-        let mut items: Vec<MatrixItem> = items.drain(..).flatten().collect();
+        let mut items: Vec<MatrixItem> = items.into_iter().flatten().collect();
         items.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(items)
+    }
+
+    /// The native histograms of series `i`, stale markers left out. Windows with values at their edges take none.
+    pub(crate) fn natives(&self, source: &Source, i: usize) -> Result<Vec<NativeSample>, EvalError> {
+        let natives = source.read_natives(i)?;
+        if !natives.is_empty() {
+            if source.extension.is_some() {
+                return Err(EvalError::HistogramExtension);
+            }
+            self.charge_natives(&natives)?;
+        }
+        Ok(natives)
+    }
+
+    fn charge_natives(&self, natives: &[NativeSample]) -> Result<(), EvalError> {
+        self.charge_read(natives.iter().map(|sample| crate::native::weight(&sample.histogram)).sum())
     }
 
     /// The samples of series `i`, stale markers left out.

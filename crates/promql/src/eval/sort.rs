@@ -4,13 +4,20 @@ use std::cmp::Ordering;
 
 use super::context::{Context, Steps};
 use super::error::EvalError;
-use super::rows::Row;
+use super::rows::{Natives, Row};
 use crate::ast::Expr;
 
 impl Context<'_> {
     pub(crate) fn sort(&self, name: &str, args: &[Expr], steps: &Steps) -> Result<Vec<Row>, EvalError> {
         let labels = args[1..].iter().map(|arg| self.text(arg)).collect::<Result<Vec<_>, _>>()?;
         let mut rows = self.rows(&args[0], steps)?;
+        if matches!(name, "sort" | "sort_desc") {
+            // Histograms have no order.
+            rows.iter_mut().for_each(|row| row.natives = Natives::default());
+        }
+        if !self.is_instant() {
+            self.warn("sort is ineffective for range queries since results are always ordered by labels");
+        }
         if steps.n > 1 {
             return Ok(rows);
         }

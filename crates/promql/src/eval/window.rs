@@ -1,10 +1,14 @@
 //! Range vectors: where the samples come from, and the window that slides over them.
 
+use std::sync::Arc;
+
 use series::{Columns, Labels, Millis, SeriesSet, TimeRange, Timestamp};
 
-use super::context::{Context, Refs, Steps};
+use super::Point;
+use super::context::{Context, Hints, Refs, Steps};
 use super::error::EvalError;
-use super::rows::{ABSENT, Row, is_absent};
+use super::native_windows::{Mixed, NativeSample};
+use super::rows::{ABSENT, Natives, Row, is_absent};
 use crate::ast::{Expr, ExprKind, Extension, MatrixSelector, Subquery, ValueType};
 
 /// Most grid points of one subquery.
@@ -20,6 +24,7 @@ pub(crate) struct Source {
     pub(crate) range: Millis,
     pub(crate) extension: Option<Extension>,
     lookback: Millis,
+    hints: Hints,
 }
 
 enum Samples {
@@ -32,7 +37,7 @@ enum Samples {
 pub(crate) struct Window<'a> {
     /// Milliseconds, rising; under an extension also samples beyond the edges.
     pub(crate) timestamps: &'a [i64],
-    /// Values beside them; never empty.
+    /// Values beside them; never empty, except beside histograms.
     pub(crate) values: &'a [f64],
     /// Left edge, outside.
     pub(crate) start: i64,
@@ -74,6 +79,28 @@ impl Source {
             }
         }
         Ok(())
+    }
+
+    /// The native histograms of series `i`, stale markers left out.
+    pub(crate) fn read_natives(&self, i: usize) -> Result<Vec<NativeSample>, EvalError> {
+        match &self.samples {
+            Samples::Stored(set, range) if set.has_histograms(i) => {
+                let mut natives = self.hints.read(&**set, i, *range)?;
+                natives.retain(|sample| !sample.histogram.is_stale());
+                Ok(natives)
+            }
+            Samples::Stored(..) => Ok(Vec::new()),
+            Samples::Computed(rows, steps) => Ok(rows[i]
+                .natives
+                .iter()
+                .map(|(k, histogram)| NativeSample {
+                    at: steps.time(k),
+                    // The grid may leave out the sample that a hint speaks of, or show it several times.
+                    histogram: Hints::forgotten(Arc::clone(histogram)),
+                    resets: false,
+                })
+                .collect()),
+        }
     }
 
     /// Calls `kernel` with the window of each step that holds a sample.
@@ -118,6 +145,47 @@ impl Source {
         }
         out
     }
+
+    /// As [`Source::slide`] for a series with native histograms; `floats` gets the windows without one.
+    pub(crate) fn slide_mixed(
+        &self,
+        (columns, natives): (&Columns, &[NativeSample]),
+        steps: &Steps,
+        params: [&[f64]; 2],
+        floats: impl Fn(&Window<'_>) -> Option<f64>,
+        mixed: impl Fn(&Mixed<'_>) -> Option<Point>,
+    ) -> (Vec<f64>, Natives) {
+        let (mut values, mut histograms) = (vec![ABSENT; steps.n], Natives::default());
+        for (i, slot) in values.iter_mut().enumerate() {
+            let end = self.refs.time(i);
+            let start = end.saturating_sub(self.range.0);
+            let inside = |ats: &[i64]| ats.partition_point(|at| *at <= start)..ats.partition_point(|at| *at <= end);
+            let own = inside(&columns.timestamps);
+            let first = natives.partition_point(|sample| sample.at <= start);
+            let last = natives.partition_point(|sample| sample.at <= end);
+            let window = Window {
+                timestamps: &columns.timestamps[own.clone()],
+                values: &columns.values[own],
+                start,
+                end,
+                now: steps.time(i),
+                extension: None,
+                rises: false,
+                params: params.map(|param| param.get(i).copied().unwrap_or(f64::NAN)),
+            };
+            let point = match (first < last, window.values.is_empty()) {
+                (true, _) => mixed(&Mixed { floats: window, natives: &natives[first..last] }),
+                (false, false) => floats(&window).map(Point::Float),
+                (false, true) => None,
+            };
+            match point {
+                Some(Point::Float(value)) => *slot = value,
+                Some(Point::Histogram(histogram)) => histograms.set(i, steps.n, histogram),
+                None => {}
+            }
+        }
+        (values, histograms)
+    }
 }
 
 impl Context<'_> {
@@ -139,7 +207,8 @@ impl Context<'_> {
         let after = if selector.extension == Some(Extension::Smoothed) { lookback.0 } else { 0 };
         let first = refs.first().saturating_sub(range.0).saturating_sub(before).saturating_add(1);
         let (set, read) = self.select(&selector.matchers, first, refs.last().saturating_add(after))?;
-        Ok(Source { samples: Samples::Stored(set, read), refs, range, extension: selector.extension, lookback })
+        let samples = Samples::Stored(set, read);
+        Ok(Source { samples, refs, range, extension: selector.extension, lookback, hints: self.hints() })
     }
 
     /// A subquery's grid holds the multiples of its step in `(first - range, last]`.
@@ -157,8 +226,10 @@ impl Context<'_> {
             return Err(EvalError::TooManyPoints { points: n, limit: SUBQUERY_STEPS_MAX });
         }
         let grid = Steps { start, step: step.0, n: n as usize };
-        let rows = if n == 0 { Vec::new() } else { self.rows(&subquery.expr, &grid)? };
-        let lookback = self.options.lookback;
-        Ok(Source { samples: Samples::Computed(rows, grid), refs, range, extension: None, lookback })
+        // Inside of a subquery nothing that asks for hints stands above the selectors any more.
+        let rows =
+            if n == 0 { Vec::new() } else { self.with_hints(Hints::Forgotten, || self.rows(&subquery.expr, &grid))? };
+        let (lookback, hints) = (self.options.lookback, Hints::Forgotten);
+        Ok(Source { samples: Samples::Computed(rows, grid), refs, range, extension: None, lookback, hints })
     }
 }

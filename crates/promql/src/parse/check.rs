@@ -89,6 +89,10 @@ impl Parser<'_> {
             let hint = Some(format!("write {symbol} bool"));
             return Err(self.fault(op_span, "a comparison of two scalars must answer 0 or 1", hint));
         }
+        if scalars && binary.op.is_trim() {
+            let hint = Some("the left side must be native histograms".to_owned());
+            return Err(self.fault(op_span, format!("{symbol} needs an instant vector on its left side"), hint));
+        }
         let vectors = (left, right) == (ValueType::Vector, ValueType::Vector);
         if !vectors && binary.matching != Matching::default() {
             return Err(self.fault(op_span, "vector matching is only allowed between instant vectors", None));

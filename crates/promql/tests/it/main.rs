@@ -1,5 +1,6 @@
 //! Tests of the evaluator against scripts, the conformance cases and a naive oracle.
 
+mod cases;
 mod check;
 mod conformance;
 mod limits;

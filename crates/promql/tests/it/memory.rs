@@ -2,31 +2,50 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use series::{Columns, Labels, Matcher, Metadata, Select, SelectError, SelectRequest, SeriesSet, TimeRange, Timestamp};
+use series::{
+    Columns, Histogram, HistogramSample, Labels, Matcher, Metadata, Select, SelectError, SelectRequest, SeriesSet,
+    TimeRange, Timestamp,
+};
+
+#[derive(Clone)]
+enum Kept {
+    Float(f64),
+    Histogram(Box<Histogram>),
+}
 
 #[derive(Default, Clone)]
 pub(crate) struct Memory {
-    series: BTreeMap<Labels, BTreeMap<i64, f64>>,
+    series: BTreeMap<Labels, BTreeMap<i64, Kept>>,
 }
 
-struct Found(Vec<(Labels, Columns)>);
+struct Found(Vec<(Labels, Columns, Vec<HistogramSample>)>);
 
 impl Memory {
     pub(crate) fn push(&mut self, labels: &Labels, at: i64, value: f64) {
-        self.series.entry(labels.clone()).or_default().insert(at, value);
+        self.series.entry(labels.clone()).or_default().insert(at, Kept::Float(value));
+    }
+
+    pub(crate) fn push_histogram(&mut self, labels: &Labels, at: i64, histogram: Histogram) {
+        self.series.entry(labels.clone()).or_default().insert(at, Kept::Histogram(Box::new(histogram)));
     }
 
     fn found(&self, matchers: &[Matcher], range: TimeRange) -> Found {
         let matching =
             self.series.iter().filter(|(labels, _)| matchers.iter().all(|m| m.matches_labels(labels.as_ref())));
         let inside = matching.map(|(labels, samples)| {
-            let mut columns = Columns::default();
-            for (at, value) in samples.iter().filter(|(at, _)| range.contains(Timestamp(**at))) {
-                columns.push(Timestamp(*at), *value);
+            let (mut columns, mut histograms) = (Columns::default(), Vec::new());
+            for (at, kept) in samples.iter().filter(|(at, _)| range.contains(Timestamp(**at))) {
+                let at = Timestamp(*at);
+                match kept {
+                    Kept::Float(value) => columns.push(at, *value),
+                    Kept::Histogram(histogram) => {
+                        histograms.push(HistogramSample { at, histogram: histogram.as_ref().clone() });
+                    }
+                }
             }
-            (labels.clone(), columns)
+            (labels.clone(), columns, histograms)
         });
-        Found(inside.filter(|(_, columns)| !columns.is_empty()).collect())
+        Found(inside.filter(|(_, columns, histograms)| !columns.is_empty() || !histograms.is_empty()).collect())
     }
 }
 
@@ -41,7 +60,7 @@ impl Select for Memory {
 
     fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, _: usize) -> Result<Vec<Labels>, SelectError> {
         let all: BTreeSet<Labels> =
-            selectors.iter().flat_map(|matchers| self.found(matchers, range).0).map(|(labels, _)| labels).collect();
+            selectors.iter().flat_map(|matchers| self.found(matchers, range).0).map(|(labels, ..)| labels).collect();
         Ok(all.into_iter().collect())
     }
 
@@ -71,6 +90,15 @@ impl SeriesSet for Found {
         for (at, value) in self.0[i].1.iter().filter(|(at, _)| range.contains(*at)) {
             out.push(at, value);
         }
+        Ok(())
+    }
+
+    fn has_histograms(&self, i: usize) -> bool {
+        !self.0[i].2.is_empty()
+    }
+
+    fn read_histograms(&self, i: usize, range: TimeRange, out: &mut Vec<HistogramSample>) -> Result<(), SelectError> {
+        out.extend(self.0[i].2.iter().filter(|sample| range.contains(sample.at)).cloned());
         Ok(())
     }
 }

@@ -117,7 +117,7 @@ proptest! {
         let mut wanted = Vec::new();
         for at in (0..=900_000).step_by(60_000) {
             match instant(&memory, &expr, Timestamp(at), &options).expect("evaluates").value {
-                Value::Vector(items) => wanted.extend(items.into_iter().map(|item| (at, item.value))),
+                Value::Vector(items) => wanted.extend(items.into_iter().filter_map(|item| Some((at, item.point.number()?)))),
                 Value::Scalar(_, value) => wanted.push((at, value)),
                 other => prop_assert!(false, "{other:?}"),
             }

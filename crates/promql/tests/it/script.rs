@@ -38,7 +38,7 @@ fn the_scripts_in_queries_hold() {
 #[test]
 fn a_wrong_row_is_reported_with_its_line() {
     let why = run("x", "load 1m\n  up 1\n\neval instant at 0 up\n  up 2\n").expect_err("1 is not 2");
-    assert_eq!(why, "x:4: up: up is 1, expected Some(Float(2.0))");
+    assert_eq!(why, "x:4: up: up is Float(1.0), expected Some(Float(2.0))");
 }
 
 /// The number of evaluations, or the first that differs.

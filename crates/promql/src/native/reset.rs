@@ -1,0 +1,82 @@
+//! Counter resets between two samples.
+
+use series::{Histogram, ResetHint};
+
+use super::layout::{bound, coarser};
+use super::total::zero_up_to;
+
+/// Whether the counter began anew between `before` and `now`: a hint decides; without one, anything that fell does, in
+/// any bucket, in the zero bucket or in all. A finer schema or a narrower zero bucket comes with a reset only.
+pub(crate) fn is_reset(now: &Histogram, before: &Histogram) -> bool {
+    match now.reset {
+        ResetHint::Reset => return true,
+        ResetHint::NotReset => return false,
+        ResetHint::Unknown | ResetHint::Gauge => {}
+    }
+    if now.count < before.count {
+        return true;
+    }
+    if now.has_custom_buckets() && before.has_custom_buckets() && now.custom_bounds != before.custom_bounds {
+        return fell_between_common_bounds(now, before);
+    }
+    if now.has_custom_buckets() != before.has_custom_buckets()
+        || now.schema > before.schema
+        || now.zero_threshold < before.zero_threshold
+    {
+        return true;
+    }
+    let (zero, threshold) = zero_up_to(before, now.zero_threshold);
+    // The new zero bucket ends inside of a populated old one: only a new counter has such a bucket.
+    if threshold != now.zero_threshold || now.zero_count < zero {
+        return true;
+    }
+    let fell = |now_side: &series::Buckets, before_side: &series::Buckets| {
+        let outside = |index: i64| now.has_custom_buckets() || bound(now.schema, index) > now.zero_threshold;
+        let steps = (before.schema - now.schema) as u32;
+        let now_buckets = now_side.iter().filter(|(index, _)| outside(*index));
+        if steps == 0 {
+            return falls(now_buckets, before_side.iter().filter(|(index, _)| outside(*index)));
+        }
+        let mut merged: Vec<(i64, f64)> = Vec::new();
+        for (index, count) in before_side.iter() {
+            let index = coarser(index, steps);
+            match merged.last_mut() {
+                Some((last, sum)) if *last == index => *sum += count,
+                _ => merged.push((index, count)),
+            }
+        }
+        falls(now_buckets, merged.into_iter().filter(|(index, _)| outside(*index)))
+    };
+    fell(&now.positive, &before.positive) || fell(&now.negative, &before.negative)
+}
+
+/// Whether some bucket of `before` has more than its partner in `now`; both rise by index.
+fn falls(now: impl Iterator<Item = (i64, f64)>, before: impl Iterator<Item = (i64, f64)>) -> bool {
+    let mut now = now.peekable();
+    for (index, count) in before {
+        while now.next_if(|(i, _)| *i < index).is_some() {}
+        let partner = now.peek().filter(|(i, _)| *i == index).map(|(_, count)| *count);
+        let fell = match partner {
+            Some(partner) => partner < count,
+            None => count != 0.0,
+        };
+        if fell {
+            return true;
+        }
+    }
+    false
+}
+
+fn fell_between_common_bounds(now: &Histogram, before: &Histogram) -> bool {
+    let common: Vec<f64> =
+        now.custom_bounds.iter().copied().filter(|bound| before.custom_bounds.contains(bound)).collect();
+    let gathered = |histogram: &Histogram| {
+        let mut counts = vec![0.0; common.len() + 1];
+        for (index, count) in histogram.positive.iter() {
+            let end = usize::try_from(index).ok().and_then(|i| histogram.custom_bounds.get(i));
+            counts[end.map_or(common.len(), |end| common.partition_point(|bound| bound < end))] += count;
+        }
+        counts
+    };
+    gathered(now).iter().zip(gathered(before)).any(|(now, before)| *now < before)
+}
