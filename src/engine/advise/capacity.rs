@@ -72,11 +72,12 @@ fn histories(core: &Core, resource: &CapacityResource, now: Timestamp) -> Result
     let start = (now - core.settings.capacity.window.0).floor(STEP);
     let mut found = Vec::new();
     for item in core.range(&resource.used, start, now.floor(STEP), STEP)? {
-        let Some(limit) = limits.iter().find(|limit| same_place(&limit.labels, &item.labels)) else { continue };
+        let limit = limits.iter().find(|limit| same_place(&limit.labels, &item.labels));
+        let Some(limit) = limit.and_then(|limit| limit.point.number()) else { continue };
         found.push(ResourceHistory {
             resource: name_of(&resource.name, &item.labels),
             used: item.points.iter().map(|&(at, value)| Reading { at, value }).collect(),
-            limit: limit.value,
+            limit,
             in_bytes: resource.bytes,
             evidence_query: narrowed(&resource.used, &item.labels),
         });
