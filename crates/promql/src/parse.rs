@@ -435,10 +435,10 @@ impl Parser<'_> {
             if self.take(")") {
                 return Ok(args);
             }
+            let comma = self.span();
             self.expect(",", "between arguments")?;
-            // A trailing comma is allowed, as in Prometheus' grammar of clauses.
-            if self.take(")") {
-                return Ok(args);
+            if self.is(")") {
+                return Err(self.fault(comma, "a comma after the last argument", Some("leave it out".to_owned())));
             }
         }
     }

@@ -17,7 +17,7 @@ impl Context<'_> {
     }
 }
 
-/// Labels that the missing series would surely have: those pinned by exactly one `=` matcher.
+/// Labels that the missing series would surely have: those pinned by `=`, unless a further matcher of the label follows.
 fn expected_labels(arg: &Expr) -> Labels {
     let matchers: &[Matcher] = match &arg.unparen().kind {
         ExprKind::Vector(selector) => &selector.matchers,
@@ -26,8 +26,12 @@ fn expected_labels(arg: &Expr) -> Labels {
     };
     let mut pinned: BTreeMap<&str, Option<&str>> = BTreeMap::new();
     for matcher in matchers.iter().filter(|m| m.name != METRIC_NAME) {
-        let value = (matcher.op == MatchOp::Equal).then_some(matcher.value.as_str());
-        pinned.entry(&matcher.name).and_modify(|seen| *seen = None).or_insert(value);
+        if matcher.op == MatchOp::Equal && !pinned.contains_key(matcher.name.as_str()) {
+            pinned.insert(&matcher.name, Some(&matcher.value));
+        } else {
+            // Only what an `=` had pinned counts as given twice.
+            pinned.entry(&matcher.name).and_modify(|value| *value = None);
+        }
     }
     let mut builder = LabelsBuilder::default();
     for (name, value) in pinned {

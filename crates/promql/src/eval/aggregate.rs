@@ -25,6 +25,11 @@ impl Context<'_> {
             (Some(param), op) if op != AggregateOp::CountValues => self.scalar(param, steps)?,
             _ => Vec::new(),
         };
+        // Parameters are judged before data are, and also without any.
+        match aggregate.op {
+            AggregateOp::Quantile => self.doubt_quantiles(&param),
+            op => self.check_choice(op, &param)?,
+        }
         let rows = self.rows(&aggregate.expr, steps)?;
         if rows.is_empty() {
             return Ok(rows);
@@ -53,9 +58,6 @@ impl Context<'_> {
         grouping: &Grouping,
         steps: &Steps,
     ) -> Result<Vec<Row>, EvalError> {
-        if op == AggregateOp::Quantile {
-            self.doubt_quantiles(param);
-        }
         let groups = group(rows, grouping);
         self.charge_held(groups.len().saturating_mul(steps.n))?;
         self.each(groups.len(), rows.len() / groups.len().max(1) * steps.n, |g| {
@@ -82,6 +84,8 @@ impl Context<'_> {
         if name.is_empty() {
             return Err(EvalError::BadLabelName { found: name.to_owned() });
         }
+        // A label that is grouped away does not show the value either.
+        let shown = !matches!(grouping, Grouping::Without(names) if names.iter().any(|without| without == name));
         let mut places: HashMap<Labels, usize> = HashMap::new();
         let mut out: Vec<Row> = Vec::new();
         for group in group(rows, grouping) {
@@ -91,7 +95,10 @@ impl Context<'_> {
                         Point::Float(value) => format_number(value),
                         Point::Histogram(histogram) => describe(&histogram),
                     };
-                    let labels = group.labels.to_builder().set(name, &text).build();
+                    let labels = match shown {
+                        true => group.labels.to_builder().set(name, &text).build(),
+                        false => group.labels.clone(),
+                    };
                     let place = match places.get(&labels) {
                         Some(place) => *place,
                         None => {

@@ -20,7 +20,6 @@ impl Context<'_> {
         groups: &[RowGroup],
         steps: &Steps,
     ) -> Result<Vec<Row>, EvalError> {
-        self.check_choice(op, param)?;
         if op == AggregateOp::LimitRatio {
             sample(&mut rows, param);
             rows.retain(|row| !row.is_empty());
@@ -66,14 +65,20 @@ impl Context<'_> {
         Ok(kept)
     }
 
-    fn check_choice(&self, op: AggregateOp, param: &[f64]) -> Result<(), EvalError> {
+    /// Judges the parameter of an operator that chooses series; others have none to judge.
+    pub(crate) fn check_choice(&self, op: AggregateOp, param: &[f64]) -> Result<(), EvalError> {
         let is_ratio = op == AggregateOp::LimitRatio;
         let place = match op {
             AggregateOp::Topk => "k of topk",
             AggregateOp::Bottomk => "k of bottomk",
             AggregateOp::Limitk => "k of limitk",
-            _ => "ratio of limit_ratio",
+            AggregateOp::LimitRatio => "ratio of limit_ratio",
+            _ => return Ok(()),
         };
+        if !is_ratio && param.iter().all(|k| *k < 1.0) {
+            // Nothing is chosen, however little is asked for.
+            return Ok(());
+        }
         for &found in param {
             if found.is_nan() {
                 return Err(EvalError::BadParameter { place, wanted: "a number", found });

@@ -106,6 +106,14 @@ pub enum EvalError {
         /// The label.
         name: String,
     },
+    /// `info` found two info series of one metric, sampled at the same time.
+    #[error("info metric {name} has two series for {labels} at the same time; they must differ in instance or job")]
+    InfoTwice {
+        /// The series that is enriched.
+        labels: Labels,
+        /// Name of the info metric.
+        name: String,
+    },
     /// A function cannot work on an extended selector.
     #[error("{function} does not take {extension} selectors")]
     BadExtension {

@@ -176,7 +176,10 @@ impl Lexer<'_> {
             }
         }
         let text = self.query[start..self.at].replace('_', "");
-        text.parse().ok().map(|value| Number { value, is_duration: false })
+        // As in Go's integers a leading zero says octal, where the rest allows it.
+        let octal = text.strip_prefix('0').and_then(|rest| u64::from_str_radix(rest, 8).ok());
+        let value = octal.map(|value| value as f64).or_else(|| text.parse().ok())?;
+        Some(Number { value, is_duration: false })
     }
 
     fn text(&mut self) -> Result<Token, ParseError> {
@@ -260,9 +263,17 @@ mod tests {
 
     #[test]
     fn numbers_take_every_form() {
-        for (text, value) in
-            [("1_000", 1000.0), ("0x_1F", 31.0), (".5", 0.5), ("1e3", 1000.0), ("1.5E-1", 0.15), ("5.", 5.0)]
-        {
+        for (text, value) in [
+            ("0755", 493.0),
+            ("0789", 789.0),
+            ("0", 0.0),
+            ("1_000", 1000.0),
+            ("0x_1F", 31.0),
+            (".5", 0.5),
+            ("1e3", 1000.0),
+            ("1.5E-1", 0.15),
+            ("5.", 5.0),
+        ] {
             assert_eq!(tokens(text), [number(value), Token::End], "{text}");
         }
         assert_eq!(tokens("1h30m")[0], Token::Number(Number { value: 5400.0, is_duration: true }));

@@ -86,3 +86,41 @@ eval_fail instant at 0 b - on(x) group_left a
 eval instant at 0 a - on(x) group_left b\n  {x=\"1\", y=\"1\"} 4\n  {x=\"1\", y=\"2\"} 5\n";
     assert_eq!(run("unique", &format!("{data}{evals}")), Ok(4));
 }
+
+#[test]
+fn of_two_info_series_of_a_metric_the_newer_wins() {
+    let data = "load 1m
+  up{instance=\"a\", job=\"x\"} 1x9
+  target_info{instance=\"a\", job=\"x\", version=\"1\"} 1x3
+  target_info{instance=\"a\", job=\"x\", version=\"2\"} _x4 1x5
+  up{instance=\"b\", job=\"x\"} 1x9
+  target_info{instance=\"b\", job=\"x\", version=\"1\"} 1x9
+  target_info{instance=\"b\", job=\"x\", version=\"2\"} 1x9
+  lone 1x9
+  target_info{version=\"9\"} 1x9
+";
+    let evals = "eval instant at 5m info(up{instance=\"a\"})\n  up{instance=\"a\", job=\"x\", version=\"2\"} 1
+eval_fail instant at 5m info(up{instance=\"b\"})
+eval instant at 5m info(lone)\n  lone 1
+";
+    assert_eq!(run("newer", &format!("{data}{evals}")), Ok(3));
+}
+
+#[test]
+fn fill_values_work_with_groups() {
+    let data = "load 1m\n  a{x=\"1\", y=\"1\"} 5\n  a{x=\"2\", y=\"2\"} 6\n  b{x=\"1\"} 1\n  b{x=\"3\"} 2\n";
+    let evals = "eval instant at 0 a - on(x) group_left fill_right(10) b
+  {x=\"1\", y=\"1\"} 4\n  {x=\"2\", y=\"2\"} -4
+eval instant at 0 b - on(x) group_right fill(10) a
+  {x=\"1\", y=\"1\"} -4\n  {x=\"2\", y=\"2\"} 4\n  {x=\"3\"} -8\n";
+    assert_eq!(run("fill groups", &format!("{data}{evals}")), Ok(2));
+}
+
+#[test]
+fn absent_series_have_the_labels_that_are_pinned() {
+    let evals =
+        "eval instant at 0 absent(x{a=\"1\", b!=\"2\", b=\"3\", c=\"4\", c=\"5\", d=~\".+\"})\n  {a=\"1\", b=\"3\"} 1
+eval instant at 0 count_values without (host) (\"host\", vector(1))\n  {} 1
+eval_fail instant at 0 topk(NaN, x)\neval instant at 0 topk(0, x)\n";
+    assert_eq!(run("absent", &format!("load 1m\n  other 1\n{evals}")), Ok(4));
+}
