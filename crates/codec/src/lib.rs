@@ -6,6 +6,7 @@
 //!   values ──────▶ constant? ─▶ one value
 //!                     ├──────▶ decimal? ─▶ integer mantissas, one exponent ─▶ shorter of: deltas (+ zstd) │ pco
 //!                     └──────▶ shorter of: pco over f64 │ raw
+//!   histograms ──▶ layout once a run, numbers by columns (+ zstd)
 //! ```
 //!
 //! `FORMAT.md` beside this crate describes every byte. The first byte is the encoding's tag; tags are never reused.
@@ -17,6 +18,7 @@ mod block;
 mod decimal;
 mod error;
 mod frame;
+mod histograms;
 mod timestamps;
 mod values;
 pub mod varint;
@@ -24,6 +26,9 @@ pub mod varint;
 pub use decimal::single as decimal_value;
 pub use error::CodecError;
 pub use frame::{compress, decompress};
+pub use histograms::{
+    HISTOGRAM_NUMBERS_MAX, HistogramLayout, HistogramRun, decode_histograms, encode_histograms, is_histograms,
+};
 pub use timestamps::{decode_timestamps, encode_timestamps};
 pub use values::{decode_values, encode_values};
 

@@ -163,7 +163,7 @@ fn walk_exceptions(bytes: &[u8], at: &mut usize, n: usize, mut each: impl FnMut(
     Ok(())
 }
 
-fn get_f64(bytes: &[u8], at: &mut usize) -> Result<f64, CodecError> {
+pub(crate) fn get_f64(bytes: &[u8], at: &mut usize) -> Result<f64, CodecError> {
     let end = at.saturating_add(8);
     let slot = bytes.get(*at..end).and_then(|eight| <[u8; 8]>::try_from(eight).ok());
     *at = end;

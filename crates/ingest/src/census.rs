@@ -14,7 +14,7 @@ pub(crate) struct Census {
     pub(crate) exemplars: u64,
     pub(crate) histograms: u64,
     pub(crate) metadata: u64,
-    /// Whether a series has a label behind a sample, which no known sender does.
+    /// Whether a series has a label behind a sample or another item, which no known sender does.
     pub(crate) has_late_labels: bool,
     /// Fields 4 and 5, where remote write 2.0 keeps its symbols and series.
     symbols_or_v2_series: u64,
@@ -38,7 +38,7 @@ impl Census {
 
     fn count_series(&mut self, mut series: Reader<'_>) -> Result<(), WireError> {
         self.series += 1;
-        let samples_before = self.samples;
+        let mut has_items = false;
         loop {
             let number = match series.short() {
                 Some((number, _)) => u32::from(number),
@@ -50,12 +50,13 @@ impl Census {
                 },
             };
             match number {
-                1 => self.has_late_labels |= self.samples > samples_before,
+                1 => self.has_late_labels |= has_items,
                 2 => self.samples += 1,
                 3 => self.exemplars += 1,
                 4 => self.histograms += 1,
-                _ => {}
+                _ => continue,
             }
+            has_items = number != 1;
         }
     }
 
@@ -64,6 +65,8 @@ impl Census {
         for (what, found, limit) in [
             ("series", self.series, limits.series),
             ("samples", self.samples, limits.samples),
+            ("native histograms", self.histograms, limits.histograms),
+            ("exemplars", self.exemplars, limits.exemplars),
             ("metadata entries", self.metadata, limits.series),
         ] {
             if found > limit {

@@ -3,22 +3,25 @@
 //! ```text
 //!   WriteRequest{timeseries = 1, metadata = 3}
 //!   TimeSeries{labels = 1, samples = 2, exemplars = 3, histograms = 4}    Label{name = 1, value = 2}
-//!   Sample{value = 1 double, timestamp = 2 int64}
+//!   Sample{value = 1 double, timestamp = 2 int64}    Exemplar{labels = 1, value = 2, timestamp = 3}
 //!   MetricMetadata{type = 1, metric_family_name = 2, help = 4, unit = 5}
 //! ```
 //!
 //! Unknown fields are skipped and absent ones have their default, as protobuf wants. Values keep their bits, so staleness
 //! markers and NaN payloads pass through. Source: prometheus.io, "Remote write 1.0".
 
-use series::{Batch, Metadata, MetricType, Timestamp};
+use series::{Batch, Exemplar, Metadata, MetricType, Timestamp};
 
 use crate::body::unpack;
 use crate::census::Census;
+use crate::decode_v2::decode_message_v2;
 use crate::error::IngestError;
-use crate::head::RequestHead;
+use crate::exemplar::{ExemplarLabels, decode_exemplar, exemplar};
+use crate::head::{RequestHead, Schema};
 use crate::label_set::LabelSet;
 use crate::limits::Limits;
 use crate::outcome::{Decoded, RefusalReason};
+use crate::sink::Sink;
 use crate::wire::{Payload, Reader, WireError, whole_varint};
 
 #[cfg(test)]
@@ -47,16 +50,19 @@ impl Decoder {
         self.unpacked.capacity()
     }
 
-    /// Reads `body` into `batch`, which is emptied first. A series with bad labels is refused alone and told in
-    /// [`Decoded::refused`]; series without samples leave no trace. After an error the batch is empty.
+    /// Reads `body` into `batch`, which is emptied first. A series with bad labels, or a histogram that cannot be, is
+    /// refused alone and told in [`Decoded::refused`]; series without items leave no trace. After an error the batch is empty.
     ///
     /// # Errors
     /// [`IngestError`] when nothing was taken; [`IngestError::status`] is the answer.
     pub fn decode(&mut self, head: &RequestHead<'_>, body: &[u8], batch: &mut Batch) -> Result<Decoded, IngestError> {
         batch.clear();
-        head.check()?;
+        let schema = head.schema()?;
         let message = unpack(body, &self.limits, &mut self.unpacked)?;
-        let decoded = decode_message(message, &self.limits, batch);
+        let decoded = match schema {
+            Schema::V1 => decode_message(message, &self.limits, batch),
+            Schema::V2 => decode_message_v2(message, &self.limits, batch),
+        };
         if decoded.is_err() {
             batch.clear();
         }
@@ -67,9 +73,9 @@ impl Decoder {
 fn decode_message(message: &[u8], limits: &Limits, batch: &mut Batch) -> Result<Decoded, IngestError> {
     let census = Census::take(message)?;
     census.check(limits)?;
-    let mut decoded =
-        Decoded { histograms_skipped: census.histograms, exemplars_skipped: census.exemplars, ..Decoded::default() };
-    let (mut labels, mut request) = (LabelSet::default(), Reader::new(message));
+    let mut sink = Sink::new(batch, limits);
+    let (mut labels, mut exemplar_labels) = (LabelSet::default(), ExemplarLabels::default());
+    let mut request = Reader::new(message);
     while let Some((number, field)) = request.bytes_field()? {
         match number {
             1 => {
@@ -80,18 +86,18 @@ fn decode_message(message: &[u8], limits: &Limits, batch: &mut Batch) -> Result<
                     read_labels(&mut samples, false, limits, &mut labels)?
                 };
                 match fault.map_or_else(|| labels.finish(), Err) {
-                    Ok(pairs) => take_samples(samples, pairs, batch, &mut decoded)?,
-                    Err(reason) => decoded.refuse(reason, count_samples(samples)?, || show_labels(field.bytes())),
+                    Ok(pairs) => take_items(samples, pairs, &mut exemplar_labels, &mut sink)?,
+                    Err(reason) => sink.decoded.refuse(reason, count_samples(samples)?, || show_labels(field.bytes())),
                 }
             }
-            3 => decode_metadata(field, limits, batch, &mut decoded)?,
+            3 => decode_metadata(field, &mut sink)?,
             _ => {}
         }
     }
-    Ok(decoded)
+    Ok(sink.decoded)
 }
 
-/// Reads labels up to the first sample, or past all samples when labels may hide `behind` them. Returns the first fault.
+/// Reads labels up to the first item, or past all items when labels may hide `behind` them. Returns the first fault.
 #[inline]
 fn read_labels<'a>(
     series: &mut Reader<'a>,
@@ -109,7 +115,7 @@ fn read_labels<'a>(
                 let (name, value) = decode_label(label)?;
                 fault = fault.or(labels.push(name, value, limits).err());
             }
-            Some((2, _)) if !behind => {
+            Some((2..=4, _)) if !behind => {
                 *series = before;
                 return Ok(fault);
             }
@@ -118,35 +124,52 @@ fn read_labels<'a>(
     }
 }
 
-/// Puts a series into the batch unless it has no samples.
+/// Puts a series into the batch unless it has no items.
 #[inline]
-fn take_samples(
-    mut samples: Reader<'_>,
+fn take_items<'a>(
+    mut items: Reader<'a>,
     pairs: &[(&str, &str)],
-    batch: &mut Batch,
-    decoded: &mut Decoded,
+    exemplar_labels: &mut ExemplarLabels<'a>,
+    sink: &mut Sink<'_>,
 ) -> Result<(), IngestError> {
-    let mut is_open = false;
-    while let Some((number, sample)) = samples.bytes_field()? {
-        if number != 2 {
-            continue;
+    sink.next_series();
+    while let Some((number, item)) = items.bytes_field()? {
+        match number {
+            2 => {
+                let (at, value) = decode_sample(item)?;
+                sink.sample(pairs, at, value)?;
+            }
+            3 => {
+                let taken = read_exemplar(item, exemplar_labels, sink.limits)?;
+                sink.exemplar(pairs, taken)?;
+            }
+            4 => sink.histogram(pairs, item)?,
+            _ => {}
         }
-        let (at, value) = decode_sample(sample)?;
-        if !is_open {
-            batch.begin(pairs.iter().copied())?;
-            decoded.series += 1;
-            is_open = true;
-        }
-        batch.push(at, value);
-        decoded.samples += 1;
     }
     Ok(())
 }
 
-fn count_samples(mut samples: Reader<'_>) -> Result<u64, WireError> {
+fn read_exemplar<'a>(
+    message: Reader<'a>,
+    labels: &mut ExemplarLabels<'a>,
+    limits: &Limits,
+) -> Result<Option<Exemplar>, WireError> {
+    labels.clear();
+    let whole = message.clone();
+    let (at, value) = decode_exemplar(message, |label| {
+        let Payload::Bytes(label) = label else { return Err(whole.fault("labels are messages")) };
+        let (name, value) = decode_label(label)?;
+        labels.push(std::str::from_utf8(name).ok(), std::str::from_utf8(value).ok(), limits);
+        Ok(())
+    })?;
+    Ok(exemplar(labels, at, value))
+}
+
+fn count_samples(mut items: Reader<'_>) -> Result<u64, WireError> {
     let mut n_samples = 0;
-    while let Some((number, _)) = samples.bytes_field()? {
-        n_samples += u64::from(number == 2);
+    while let Some((number, _)) = items.bytes_field()? {
+        n_samples += u64::from(matches!(number, 2 | 4));
     }
     Ok(n_samples)
 }
@@ -200,12 +223,7 @@ fn decode_any_sample(mut sample: Reader<'_>) -> Result<(Timestamp, f64), WireErr
     Ok((Timestamp(at), value))
 }
 
-fn decode_metadata(
-    mut entry: Reader<'_>,
-    limits: &Limits,
-    batch: &mut Batch,
-    decoded: &mut Decoded,
-) -> Result<(), WireError> {
+fn decode_metadata(mut entry: Reader<'_>, sink: &mut Sink<'_>) -> Result<(), WireError> {
     let (mut kind, mut texts) = (MetricType::Unknown, [&[][..]; 3]);
     while let Some((number, payload)) = entry.field()? {
         match (number, payload) {
@@ -217,13 +235,14 @@ fn decode_metadata(
             _ => {}
         }
     }
+    let limits = sink.limits;
     let fits = texts.iter().all(|text| text.len() <= limits.value_bytes) && texts[2].len() <= limits.name_bytes;
     match texts.map(|text| std::str::from_utf8(text).map(str::to_owned)) {
         [Ok(metric), Ok(help), Ok(unit)] if fits && !metric.is_empty() => {
-            batch.push_metadata(Metadata { metric, kind, help, unit });
-            decoded.metadata += 1;
+            sink.batch.push_metadata(Metadata { metric, kind, help, unit });
+            sink.decoded.metadata += 1;
         }
-        _ => decoded.metadata_skipped += 1,
+        _ => sink.decoded.metadata_skipped += 1,
     }
     Ok(())
 }

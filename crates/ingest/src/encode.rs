@@ -1,7 +1,8 @@
 //! A batch as a remote write 1.0 body: what the demo's replay and the tests send.
 
-use series::{Batch, BatchSeries, Metadata};
+use series::{Batch, BatchSeries, Exemplar, Metadata};
 
+use crate::encode_histogram::put_histogram;
 use crate::wire::{put_bytes, put_varint, varint_len};
 
 /// The message is larger than a snappy block can be.
@@ -22,8 +23,13 @@ pub struct EncodeError {
 pub fn encode_write_request(batch: &Batch) -> Result<Vec<u8>, EncodeError> {
     let mut message = Vec::new();
     encode_message(batch, &mut message);
+    pack(&message)
+}
+
+/// One snappy block.
+pub(crate) fn pack(message: &[u8]) -> Result<Vec<u8>, EncodeError> {
     snap::raw::Encoder::new()
-        .compress_vec(&message)
+        .compress_vec(message)
         .map_err(|_| EncodeError { bytes: message.len() as u64, limit: u64::from(u32::MAX) })
 }
 
@@ -40,8 +46,9 @@ pub fn encode_message(batch: &Batch, out: &mut Vec<u8>) {
 fn put_series(out: &mut Vec<u8>, series: &BatchSeries<'_>) {
     let labels: usize = series.labels.iter().map(|(name, value)| field_len(label_len(name, value))).sum();
     let samples: usize = series.timestamps.iter().map(|&at| field_len(sample_len(at))).sum();
+    let rare = exemplars_and_histograms(series);
     put_varint(out, 1 << 3 | 2);
-    put_varint(out, (labels + samples) as u64);
+    put_varint(out, (labels + samples + rare.len()) as u64);
     for (name, value) in series.labels.iter() {
         put_varint(out, 1 << 3 | 2);
         put_varint(out, label_len(name, value) as u64);
@@ -56,6 +63,41 @@ fn put_series(out: &mut Vec<u8>, series: &BatchSeries<'_>) {
         put_varint(out, 2 << 3);
         put_varint(out, at as u64);
     }
+    out.extend_from_slice(&rare);
+}
+
+fn exemplars_and_histograms(series: &BatchSeries<'_>) -> Vec<u8> {
+    let (mut rare, mut message) = (Vec::new(), Vec::new());
+    for exemplar in series.exemplars {
+        message.clear();
+        for (name, value) in exemplar.labels.iter() {
+            put_varint(&mut message, 1 << 3 | 2);
+            put_varint(&mut message, label_len(name, value) as u64);
+            put_bytes(&mut message, 1, name.as_bytes());
+            put_bytes(&mut message, 2, value.as_bytes());
+        }
+        put_observation(&mut message, exemplar);
+        put_bytes(&mut rare, 3, &message);
+    }
+    for sample in series.histograms {
+        message.clear();
+        put_histogram(&mut message, sample);
+        put_bytes(&mut rare, 4, &message);
+    }
+    rare
+}
+
+/// An exemplar's value and time.
+pub(crate) fn put_observation(message: &mut Vec<u8>, exemplar: &Exemplar) {
+    put_double(message, 2, exemplar.value);
+    put_varint(message, 3 << 3);
+    put_varint(message, exemplar.at.0 as u64);
+}
+
+/// Appends field `number` (below 16) with a double.
+pub(crate) fn put_double(message: &mut Vec<u8>, number: u32, value: f64) {
+    put_varint(message, u64::from(number) << 3 | 1);
+    message.extend_from_slice(&value.to_bits().to_le_bytes());
 }
 
 /// Bytes of a length-delimited field (of a number below 16) with `len` bytes of content.

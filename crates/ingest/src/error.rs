@@ -39,30 +39,39 @@ pub enum IngestError {
         what: &'static str,
     },
     /// A 2.0 message was sent under the 1.0 content type; taking it as 1.0 would silently drop all of it.
-    #[error("message looks like remote write 2.0 under the content type of 1.0; send prometheus.WriteRequest")]
+    #[error(
+        "message looks like remote write 2.0 under the content type of 1.0; \
+         say application/x-protobuf;proto=io.prometheus.write.v2.Request"
+    )]
     LooksLikeV2,
+    /// A 1.0 message was sent under the 2.0 content type.
+    #[error(
+        "message looks like remote write 1.0 under the content type of 2.0; \
+         say application/x-protobuf;proto=prometheus.WriteRequest"
+    )]
+    LooksLikeV1,
     /// Too many of something.
     #[error("request holds {found} {what}, more than the limit of {limit}; send smaller batches")]
     TooMany {
-        /// `series`, `samples` or `metadata entries`.
+        /// `series`, `samples`, `native histograms`, `exemplars`, `symbols` or `metadata entries`.
         what: &'static str,
         /// How many there are.
         found: u64,
         /// How many are allowed.
         limit: u64,
     },
+    /// The histograms of a request are too large together.
+    #[error("native histograms of the request hold more spans and buckets than the limit; send smaller batches")]
+    TooManyBuckets,
     /// Not a content type we read.
-    #[error("content type {found} is not accepted; send application/x-protobuf;proto=prometheus.WriteRequest")]
+    #[error(
+        "content type {found} is not accepted; send application/x-protobuf;proto=io.prometheus.write.v2.Request or \
+         application/x-protobuf;proto=prometheus.WriteRequest"
+    )]
     ContentType {
         /// What was sent, quoted.
         found: String,
     },
-    /// Remote write 2.0, which this version does not speak.
-    #[error(
-        "remote write 2.0 is not accepted; fall back to 1.0: application/x-protobuf;proto=prometheus.WriteRequest \
-         with X-Prometheus-Remote-Write-Version 0.1.0"
-    )]
-    RemoteWriteV2,
     /// Not an encoding we read.
     #[error("content encoding {found} is not accepted; send snappy (block format)")]
     ContentEncoding {
@@ -114,14 +123,13 @@ impl IngestError {
     pub fn status(&self) -> u16 {
         match self {
             Self::BodyTooLarge { .. } | Self::DecodedTooLarge { .. } | Self::Bomb { .. } | Self::Batch(_) => 413,
-            Self::ContentType { .. }
-            | Self::RemoteWriteV2
-            | Self::ContentEncoding { .. }
-            | Self::UnknownEncoding { .. } => 415,
+            Self::ContentType { .. } | Self::ContentEncoding { .. } | Self::UnknownEncoding { .. } => 415,
             Self::EmptyBody
             | Self::Snappy { .. }
             | Self::Malformed { .. }
             | Self::LooksLikeV2
+            | Self::LooksLikeV1
+            | Self::TooManyBuckets
             | Self::Packed { .. }
             | Self::NoEof
             | Self::NotUtf8 { .. }
@@ -138,7 +146,9 @@ impl IngestError {
             Self::EmptyBody => "empty_body",
             Self::Snappy { .. } => "snappy",
             Self::Malformed { .. } => "malformed",
-            Self::LooksLikeV2 | Self::RemoteWriteV2 => "remote_write_2",
+            Self::LooksLikeV2 => "remote_write_2",
+            Self::LooksLikeV1 => "remote_write_1",
+            Self::TooManyBuckets => "too_many_buckets",
             Self::TooMany { .. } => "too_many",
             Self::ContentType { .. } => "content_type",
             Self::ContentEncoding { .. } | Self::UnknownEncoding { .. } => "content_encoding",

@@ -10,13 +10,15 @@ const EXAMPLE_BYTES: usize = 200;
 pub struct Decoded {
     /// Series put into the batch (those without samples are not).
     pub series: u64,
-    /// Samples put into the batch.
+    /// Float samples put into the batch.
     pub samples: u64,
+    /// Native histograms put into the batch.
+    pub histograms: u64,
+    /// Exemplars put into the batch.
+    pub exemplars: u64,
     /// Metadata entries put into the batch.
     pub metadata: u64,
-    /// Native histograms met and not stored.
-    pub histograms_skipped: u64,
-    /// Exemplars met and not stored.
+    /// Exemplars not put into the batch: labels that are no label set, or too long.
     pub exemplars_skipped: u64,
     /// Metadata entries not stored: no family name, not UTF-8, or longer than the limits.
     pub metadata_skipped: u64,
@@ -29,9 +31,9 @@ pub struct Decoded {
 pub struct Refusal {
     /// Why.
     pub reason: RefusalReason,
-    /// How many series (of a text: lines).
+    /// How many series (of a text: lines); 0 when single samples of good series are refused.
     pub series: u64,
-    /// How many samples they carried.
+    /// How many samples, floats and histograms, they carried.
     pub samples: u64,
     /// The first one, shortened and escaped.
     pub example: String,
@@ -70,6 +72,12 @@ pub enum RefusalReason {
     },
     /// A line of a text format that cannot be read.
     BadLine,
+    /// Remote write 2.0: the references of a series are not pairs.
+    OddReferences,
+    /// Remote write 2.0: a reference to a symbol that is not there.
+    UnknownSymbol,
+    /// A native histogram that cannot be: its spans, counts or bounds contradict each other.
+    BadHistogram,
 }
 
 impl Decoded {
@@ -86,19 +94,39 @@ impl Decoded {
     /// Whether something the sender meant to store is not in the batch. Exemplars and metadata are hints and do not
     /// count; they are still told by their counters.
     pub fn is_partial(&self) -> bool {
-        !self.refused.is_empty() || self.histograms_skipped > 0
+        !self.refused.is_empty()
     }
 
     /// Counts one refused series; `example` is asked for only at the first of its reason.
     pub(crate) fn refuse<E: fmt::Display>(&mut self, reason: RefusalReason, samples: u64, example: impl FnOnce() -> E) {
+        self.count_refused(reason, 1, samples, example);
+    }
+
+    /// Counts refused samples of a series whose others may be taken.
+    pub(crate) fn refuse_samples<E: fmt::Display>(
+        &mut self,
+        reason: RefusalReason,
+        samples: u64,
+        example: impl FnOnce() -> E,
+    ) {
+        self.count_refused(reason, 0, samples, example);
+    }
+
+    fn count_refused<E: fmt::Display>(
+        &mut self,
+        reason: RefusalReason,
+        series: u64,
+        samples: u64,
+        example: impl FnOnce() -> E,
+    ) {
         match self.refused.iter_mut().find(|refusal| refusal.reason == reason) {
             Some(refusal) => {
-                refusal.series += 1;
+                refusal.series += series;
                 refusal.samples += samples;
             }
             None => {
                 let example = shorten(&example().to_string());
-                self.refused.push(Refusal { reason, series: 1, samples, example });
+                self.refused.push(Refusal { reason, series, samples, example });
             }
         }
     }
@@ -121,13 +149,17 @@ pub(crate) fn shorten(text: &str) -> String {
 impl fmt::Display for Decoded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "took {} series with {} samples", self.series, self.samples)?;
+        for (count, what) in [(self.histograms, "native histograms"), (self.exemplars, "exemplars")] {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
         for refusal in &self.refused {
             let Refusal { reason, series, samples, example } = refusal;
             write!(f, "; refused {series} series with {samples} samples: {reason}, first: {example}")?;
         }
         for (count, what) in [
-            (self.histograms_skipped, "native histograms are not stored"),
-            (self.exemplars_skipped, "exemplars are not stored"),
+            (self.exemplars_skipped, "exemplars are not stored (labels that are no label set, or too long)"),
             (self.metadata_skipped, "metadata entries are not stored (nameless, not UTF-8 or too long)"),
         ] {
             if count > 0 {
@@ -150,6 +182,9 @@ impl fmt::Display for RefusalReason {
             Self::ValueTooLong { limit } => write!(f, "a label value has more than {limit} bytes"),
             Self::SeriesTooLong { limit } => write!(f, "the labels have more than {limit} bytes together"),
             Self::BadLine => f.write_str("the line cannot be read"),
+            Self::OddReferences => f.write_str("labels_refs has an odd number of references"),
+            Self::UnknownSymbol => f.write_str("labels_refs names a symbol that is not in the request"),
+            Self::BadHistogram => f.write_str("a native histogram contradicts itself"),
         }
     }
 }
@@ -167,6 +202,9 @@ impl RefusalReason {
             Self::ValueTooLong { .. } => "value_too_long",
             Self::SeriesTooLong { .. } => "series_too_long",
             Self::BadLine => "bad_line",
+            Self::OddReferences => "odd_references",
+            Self::UnknownSymbol => "unknown_symbol",
+            Self::BadHistogram => "bad_histogram",
         }
     }
 }
@@ -180,11 +218,11 @@ mod tests {
         let mut decoded = Decoded { series: 3, samples: 5, ..Decoded::default() };
         decoded.refuse(RefusalReason::EmptyLabelName, 2, || "a\nb");
         decoded.refuse(RefusalReason::EmptyLabelName, 1, || "never shown");
-        decoded.histograms_skipped = 4;
+        (decoded.histograms, decoded.exemplars_skipped) = (7, 4);
         assert_eq!(
             decoded.to_string(),
-            "took 3 series with 5 samples; refused 2 series with 3 samples: a label has an empty name, first: a\\nb; \
-             4 native histograms are not stored"
+            "took 3 series with 5 samples, 7 native histograms; refused 2 series with 3 samples: a label has an empty name, \
+             first: a\\nb; 4 exemplars are not stored (labels that are no label set, or too long)"
         );
         assert_eq!((decoded.series_refused(), decoded.samples_refused(), decoded.is_partial()), (2, 3, true));
     }

@@ -105,8 +105,9 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The next varint, of a packed field.
     #[inline]
-    fn varint(&mut self) -> Result<u64, WireError> {
+    pub(crate) fn varint(&mut self) -> Result<u64, WireError> {
         if let Some(&byte) = self.bytes.get(self.at)
             && byte < 0x80
         {

@@ -27,11 +27,15 @@ pub trait Append: Send + Sync {
 /// What became of a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Appended {
-    /// Samples now durable and visible (repeats of a stored sample count: they are stored once).
+    /// Float samples now durable and visible (repeats of a stored sample count: they are stored once).
     pub samples: u64,
+    /// Native histograms now durable and visible, as for samples.
+    pub histograms: u64,
+    /// Exemplars now durable and visible, as for samples; the oldest make room for the newest.
+    pub exemplars: u64,
     /// Position in the log that covers the batch; later batches have larger ones.
     pub lsn: u64,
-    /// Samples not written, by reason.
+    /// Samples not written, floats and histograms, by reason.
     pub rejected: Vec<Rejection>,
 }
 

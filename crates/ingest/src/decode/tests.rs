@@ -131,16 +131,65 @@ fn a_refusal_shows_the_labels_as_they_were_sent() {
 }
 
 #[test]
-fn histograms_and_exemplars_are_counted_and_not_stored() {
-    let (mut histogram, mut exemplar) = (Vec::new(), Vec::new());
-    put_bytes(&mut histogram, 4, b"");
-    put_bytes(&mut exemplar, 3, b"");
-    let parts = vec![named("up"), sample(1, 1.0), exemplar, histogram.clone()];
-    let only = vec![named("h"), histogram];
-    let (decoded, batch) = decode(&message(&[parts, only])).expect("valid");
-    assert_eq!((decoded.histograms_skipped, decoded.exemplars_skipped), (2, 1));
-    assert_eq!((batch.n_series(), batch.n_samples()), (1, 1));
-    assert!(decoded.to_string().contains("2 native histograms are not stored"), "{decoded}");
+fn exemplars_and_histograms_stay_with_their_series_and_open_it_alone() {
+    let exemplar = |pairs: &[Vec<u8>]| {
+        let (mut message, mut field) = (pairs.concat(), Vec::new());
+        message.extend([0x11, 0, 0, 0, 0, 0, 0, 0xe0, 0x3f, 0x18, 9]);
+        put_bytes(&mut field, 3, &message);
+        field
+    };
+    let mut empty_histogram = Vec::new();
+    put_bytes(&mut empty_histogram, 4, b"");
+    let traced = exemplar(&[label("trace_id", "abc"), label("a", "")]);
+    let (decoded, batch) = decode(&message(&[
+        vec![named("up"), sample(1, 1.0), traced.clone(), empty_histogram.clone()],
+        vec![named("only_exemplar"), traced],
+        vec![named("only_histogram"), empty_histogram],
+    ]))
+    .expect("valid");
+    assert_eq!((decoded.series, decoded.samples, decoded.histograms, decoded.exemplars), (3, 1, 2, 2));
+    assert!(!decoded.is_partial());
+    let first = &batch.series(1).exemplars[0];
+    assert_eq!((first.labels.to_string(), first.value, first.at.0), ("{trace_id=\"abc\"}".to_owned(), 0.5, 9));
+    assert_eq!((batch.series(0).histograms.len(), batch.series(2).histograms.len()), (1, 1));
+    assert_eq!(batch.series(2).labels.to_string(), "only_histogram");
+}
+
+#[test]
+fn exemplars_that_are_no_label_set_are_left_out_and_counted() {
+    let exemplar = |pairs: Vec<u8>| {
+        let mut field = Vec::new();
+        put_bytes(&mut field, 3, &pairs);
+        field
+    };
+    let bad =
+        [label("", "x"), label("a", [0xff]), [label("a", "1"), label("a", "2")].concat(), label("a", "é".repeat(128))];
+    let mut parts = vec![named("up"), sample(1, 1.0)];
+    parts.extend(bad.map(exemplar));
+    parts.push(exemplar(label("a", "é".repeat(127))));
+    let (decoded, batch) = decode(&message(&[parts])).expect("valid");
+    assert_eq!((decoded.exemplars, decoded.exemplars_skipped, decoded.is_partial()), (1, 4, false));
+    assert_eq!(batch.series(0).exemplars.len(), 1);
+}
+
+#[test]
+fn labels_behind_any_item_are_read() {
+    let mut empty_histogram = Vec::new();
+    put_bytes(&mut empty_histogram, 4, b"");
+    let (decoded, batch) = decode(&message(&[vec![empty_histogram, named("late")]])).expect("valid");
+    assert_eq!((decoded.histograms, batch.series(0).labels.to_string()), (1, "late".to_owned()));
+}
+
+#[test]
+fn histograms_and_exemplars_beyond_the_limits_are_refused_with_the_count() {
+    let limits = Limits { histograms: 2, exemplars: 3, ..Limits::default() };
+    for (number, what, limit) in [(4, "native histograms", 2), (3, "exemplars", 3)] {
+        let mut field = Vec::new();
+        put_bytes(&mut field, number, b"");
+        let parts = std::iter::once(named("up")).chain(std::iter::repeat_n(field, 4)).collect();
+        let error = decode_with(limits.clone(), &message(&[parts])).expect_err("too many");
+        assert_eq!(error, IngestError::TooMany { what, found: 4, limit });
+    }
 }
 
 #[test]

@@ -81,14 +81,14 @@ pub(crate) fn finished(appended: &Appended, refusals: &Refusals, with_counts: bo
         set_retry_after(&mut answer, refusals.series_limit.then_some(SERIES_LIMIT_RETRY_S));
         answer
     };
-    set_counts(&mut answer, appended.samples, with_counts);
+    set_counts(&mut answer, appended, with_counts);
     answer
 }
 
 /// The answer when nothing was written.
 pub(crate) fn failed(fault: Fault, with_counts: bool) -> Response {
     let mut answer = fault.into_text();
-    set_counts(&mut answer, 0, with_counts);
+    set_counts(&mut answer, &Appended::default(), with_counts);
     answer
 }
 
@@ -99,13 +99,12 @@ pub(crate) fn wants_counts(headers: &HeaderMap) -> bool {
         || text(HeaderName::from_static("x-prometheus-remote-write-version")).starts_with('2')
 }
 
-/// Native histograms and exemplars are not stored, so none are ever reported as written.
-fn set_counts(answer: &mut Response, samples: u64, with_counts: bool) {
+fn set_counts(answer: &mut Response, appended: &Appended, with_counts: bool) {
     if with_counts {
-        let [samples_written, histograms_written, exemplars_written] = WRITTEN;
-        answer.headers_mut().insert(samples_written, HeaderValue::from(samples));
-        answer.headers_mut().insert(histograms_written, HeaderValue::from(0));
-        answer.headers_mut().insert(exemplars_written, HeaderValue::from(0));
+        let counts = [appended.samples, appended.histograms, appended.exemplars];
+        for (name, count) in WRITTEN.into_iter().zip(counts) {
+            answer.headers_mut().insert(name, HeaderValue::from(count));
+        }
     }
 }
 

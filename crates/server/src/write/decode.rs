@@ -75,20 +75,22 @@ fn hand_over_now(state: &State, headers: &HeaderMap, body: &[u8]) -> Result<Hand
     let (send, appended) = oneshot::channel();
     // A failed send means that the client has gone; the samples are written all the same.
     let done = move |result| drop(send.send(result));
-    if batch.is_empty() {
+    let refused = refusals(decoded);
+    // Until the store keeps them, native histograms and exemplars are left out and not reported as written.
+    if batch.n_samples() == 0 && batch.metadata().is_empty() {
         done(Ok(Appended::default()));
     } else {
         state.parts.append.append(batch, Box::new(done));
     }
-    Ok(Handed { refused: refusals(decoded), appended })
+    Ok(Handed { refused, appended })
 }
 
 /// Everything the sender meant to store and the decoder left out; exemplars are hints and do not count.
 pub(crate) fn refusals(decoded: Decoded) -> Vec<Refusal> {
-    let histograms = (decoded.histograms_skipped > 0).then(|| Refusal {
+    let histograms = (decoded.histograms > 0).then(|| Refusal {
         reason: "native histograms, which are not stored yet; send classic buckets".to_owned(),
         series: 0,
-        samples: decoded.histograms_skipped,
+        samples: decoded.histograms,
         example: String::new(),
     });
     let refused = decoded.refused.into_iter().map(|item| Refusal {

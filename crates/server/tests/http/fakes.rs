@@ -132,7 +132,7 @@ impl Clock for World {
 
 impl Append for World {
     fn append(&self, batch: Batch, done: Box<dyn FnOnce(Result<Appended, AppendError>) + Send>) {
-        let mut appended = Appended { samples: batch.n_samples() as u64, lsn: 1, rejected: Vec::new() };
+        let mut appended = Appended { samples: batch.n_samples() as u64, lsn: 1, ..Appended::default() };
         let mood = *lock(&self.mood);
         match mood {
             Mood::DiskFull => return done(Err(AppendError::DiskFull { free_bytes: 12 })),

@@ -97,12 +97,38 @@ async fn other_formats_are_415_and_garbage_is_400() {
     assert_eq!(send("application/json", "snappy", message("a")).await.status, 415);
     assert_eq!(send("application/x-protobuf", "gzip", message("a")).await.status, 415);
     assert_eq!(send("application/x-protobuf", "snappy", b"not snappy at all".to_vec()).await.status, 400);
-    let v2 = send("application/x-protobuf;proto=io.prometheus.write.v2.Request", "snappy", message("a")).await;
-    assert_eq!(v2.status, 415);
-    for name in ["samples", "histograms", "exemplars"] {
-        assert_eq!(v2.header(&format!("x-prometheus-remote-write-{name}-written")), "0", "{name}");
-    }
+    let misnamed = send(ingest::CONTENT_TYPE_V2, "snappy", message("a")).await;
+    assert_eq!((misnamed.status.as_u16(), counts(&misnamed)), (400, ["0", "0", "0"].map(str::to_owned)));
+    let packed = send(ingest::CONTENT_TYPE_V2, "gzip", message("a")).await;
+    assert_eq!((packed.status.as_u16(), counts(&packed)), (415, ["0", "0", "0"].map(str::to_owned)));
     assert_eq!(lock(&server.world.stored).len(), 0);
+}
+
+/// The counts that senders of 2.0 are told.
+fn counts(answer: &Answer) -> [String; 3] {
+    ["samples", "histograms", "exemplars"]
+        .map(|what| answer.header(&format!("x-prometheus-remote-write-{what}-written")).to_owned())
+}
+
+#[tokio::test]
+async fn senders_of_2_0_are_told_what_was_written_on_success_and_on_failure() {
+    let server = Server::new();
+    let mut batch = Batch::default();
+    batch.begin([("__name__", "up")]).expect("small");
+    batch.push(Timestamp(1000), 1.0);
+    batch.push(Timestamp(2000), 2.0);
+    let body = ingest::encode_write_request_v2(&batch).expect("small");
+    for (mood, status, written) in [(Mood::Fine, 204, "2"), (Mood::TooOld, 400, "1"), (Mood::DiskFull, 503, "0")] {
+        *lock(&server.world.mood) = mood;
+        let request = Request::post("/api/v1/write")
+            .header("content-type", ingest::CONTENT_TYPE_V2)
+            .header("content-encoding", "snappy")
+            .header("x-prometheus-remote-write-version", ingest::VERSION_V2)
+            .body(Body::from(body.clone()));
+        let answer = server.send(request.expect("valid request")).await;
+        assert_eq!(answer.status, status, "{mood:?}: {}", answer.text());
+        assert_eq!(counts(&answer), [written, "0", "0"].map(str::to_owned), "{mood:?}");
+    }
 }
 
 #[tokio::test]
