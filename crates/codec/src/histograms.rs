@@ -36,6 +36,7 @@ pub const HISTOGRAM_NUMBERS_MAX: usize = 1 << 20;
 const BODY_MAX: u64 = 32 << 20;
 /// Shorter bodies are not worth a zstd frame.
 const ZSTD_BYTES_MIN: usize = 48;
+const ZSTD_LEVEL: i32 = 3;
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// What the histograms of a run have in common.
@@ -124,17 +125,15 @@ pub fn encode_histograms(runs: &[HistogramRun], out: &mut Vec<u8>) {
         put_run(run, &mut body);
     }
     assert!(totals.histograms > 0, "a blob of histograms holds one at least");
-    let packed = if body.len() >= ZSTD_BYTES_MIN { frame::compress(&body) } else { None };
-    match packed.filter(|packed| packed.len() + varint::MAX_LEN < body.len()) {
-        Some(packed) => {
-            out.push(ZSTD);
-            varint::put_u64(body.len() as u64, out);
-            out.extend_from_slice(&packed);
-        }
-        None => {
-            out.push(PLAIN);
-            out.extend_from_slice(&body);
-        }
+    let mut packed = vec![ZSTD];
+    varint::put_u64(body.len() as u64, &mut packed);
+    // Without memory for a zstd context the body is written plain.
+    let is_packed = body.len() >= ZSTD_BYTES_MIN && frame::compress(&body, ZSTD_LEVEL, &mut packed).is_ok();
+    if is_packed && packed.len() <= body.len() {
+        out.extend_from_slice(&packed);
+    } else {
+        out.push(PLAIN);
+        out.extend_from_slice(&body);
     }
 }
 
