@@ -72,7 +72,7 @@ impl Engine {
     ) -> Result<(Self, Opened), EngineError> {
         let folder = DataFolder::open(data)?;
         let ids = Arc::new(crate::ids::Ids::new(clock.now()));
-        let (store, store_report) = Store::open(&folder, store_options(&settings), Arc::clone(&clock), ids)?;
+        let (store, store_report) = Store::open(&folder, store_options(&settings)?, Arc::clone(&clock), ids)?;
         let (control, control_report) = Control::open(folder.storage(), data, control::ControlOptions::default())?;
         let core = Arc::new(Core::new(settings, clock, store, control, runtime, folder.storage())?);
         let tee = Arc::new(tee::Tee::new(core.store.appender()));
@@ -183,13 +183,15 @@ impl Engine {
     }
 }
 
-fn store_options(settings: &Settings) -> StoreOptions {
-    StoreOptions {
+fn store_options(settings: &Settings) -> Result<StoreOptions, EngineError> {
+    let retention = settings.retention.resolve().map_err(|why| EngineError::Setting { key: "retention.rules", why })?;
+    Ok(StoreOptions {
         ooo_window: settings.store.ooo_window.0,
         ahead_max: settings.store.ahead_max.0,
         series_max: settings.store.series_max,
         memtable_bytes: settings.store.memtable_mib.max(1) << 20,
         memtable_age: settings.store.memtable_age.0,
+        retention,
         ..StoreOptions::default()
-    }
+    })
 }

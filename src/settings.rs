@@ -4,6 +4,7 @@
 
 mod environment;
 mod error;
+mod retention;
 mod span;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use error::SettingsError;
+pub use retention::{Keeping, RetentionRule, RetentionSettings};
 pub use span::Span;
 
 /// Everything a user may set.
@@ -23,6 +25,10 @@ pub struct Settings {
     pub data: PathBuf,
     /// The store.
     pub store: StoreSettings,
+    /// How long data is kept.
+    pub retention: RetentionSettings,
+    /// Whether `/api/v1/admin/tsdb/*` may delete series.
+    pub admin_api: bool,
     /// Bounds of queries.
     pub query: QuerySettings,
     /// Scheduled forecasts.
@@ -263,6 +269,8 @@ impl Default for Settings {
             listen: "127.0.0.1:4280".into(),
             data: "./data".into(),
             store: StoreSettings::default(),
+            retention: RetentionSettings::default(),
+            admin_api: false,
             query: QuerySettings::default(),
             forecast: ForecastSettings::default(),
             streams: StreamSettings::default(),
@@ -397,6 +405,9 @@ impl Settings {
         let fault = |key: String, why: String| Err(SettingsError::Rule { file: file.to_owned(), key, why });
         if let Some(why) = crate::cli::listen_fault(&self.listen) {
             return fault("listen".into(), why);
+        }
+        if let Err(why) = self.retention.resolve() {
+            return fault("retention.rules".into(), why);
         }
         let mut names = std::collections::BTreeSet::new();
         for job in &self.forecast.jobs {

@@ -26,6 +26,14 @@ pub enum EngineError {
     /// Writing our own results.
     #[error("write results: {0}")]
     Append(#[from] series::AppendError),
+    /// A setting cannot be used.
+    #[error("setting {key}: {why}")]
+    Setting {
+        /// Its key.
+        key: &'static str,
+        /// What is wrong.
+        why: String,
+    },
     /// A job cannot run.
     #[error("job `{job}`: {why}")]
     Job {

@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use server::{FlushReport, HostLoad, IngestStats, Maintenance, MaintenanceError, Readiness, SeriesStats, Tally};
+use series::{Matcher, TimeRange};
+use server::{
+    AdminError, FlushReport, HostLoad, IngestStats, Maintenance, MaintenanceError, Readiness, SeriesStats, Tally,
+};
 use store::StoreError;
 
 use super::Core;
@@ -103,8 +106,22 @@ impl Maintenance for Upkeep {
         }
     }
 
+    fn delete_series(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<(), AdminError> {
+        self.administration()?;
+        let deleted =
+            self.core.store.delete_series(selectors, range).map_err(|err| AdminError::Failed(err.to_string()))?;
+        let selectors: Vec<String> = selectors.iter().map(|matchers| words(matchers)).collect();
+        tracing::info!(series = deleted.series, selectors = %selectors.join(" "), ?range, "series deleted");
+        Ok(())
+    }
+
+    fn clean_tombstones(&self) -> Result<(), AdminError> {
+        self.administration()?;
+        self.core.store.clean_deleted().map(drop).map_err(|err| AdminError::Failed(err.to_string()))
+    }
+
     fn retention(&self) -> String {
-        "unlimited".into()
+        self.core.settings.retention.raw.0.to_string()
     }
 
     fn flags(&self) -> Vec<(String, String)> {
@@ -113,6 +130,16 @@ impl Maintenance for Upkeep {
         flatten("", &tree, &mut flags);
         flags
     }
+}
+
+impl Upkeep {
+    fn administration(&self) -> Result<(), AdminError> {
+        if self.core.settings.admin_api { Ok(()) } else { Err(AdminError::Off) }
+    }
+}
+
+fn words(matchers: &[Matcher]) -> String {
+    format!("{{{}}}", matchers.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
 }
 
 fn flatten(path: &str, value: &serde_json::Value, flags: &mut Vec<(String, String)>) {

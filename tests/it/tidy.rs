@@ -21,7 +21,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("sketch", &[]),
     ("wal", &[]),
     ("lake", &["codec"]),
-    ("store", &["series", "codec", "wal", "lake"]),
+    ("store", &["series", "codec", "sketch", "wal", "lake"]),
     ("ingest", &["series"]),
     ("promql", &["series"]),
     ("stream", &["series", "sketch"]),

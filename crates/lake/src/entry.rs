@@ -39,6 +39,8 @@ pub struct FileEntry {
     pub crc_footer: u32,
     /// crc32c of every column chunk, row group by row group.
     pub crc_chunks: Vec<u32>,
+    /// Newest deletion (its number) whose samples this file no longer holds; 0 when none was applied while writing it.
+    pub cleaned: u64,
     /// When the file was committed, milliseconds.
     pub committed_at: i64,
 }

@@ -26,13 +26,15 @@ use crate::log::{self, Snapshot, schema};
 
 pub use commit::Commit;
 
-/// Which of the two tables.
+/// Which table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TableKind {
     /// Chunks of samples, partitioned by `date` (UTC day).
     Chunks,
     /// The series dictionary, without partitions.
     Series,
+    /// Roll-ups of one bucket width, a row a bucket of a series, partitioned by `date` (UTC day).
+    Rollup,
 }
 
 /// How long to go on when the store fails.
@@ -83,7 +85,13 @@ impl TableKind {
         match self {
             Self::Chunks => "chunks",
             Self::Series => "series",
+            Self::Rollup => "rollup",
         }
+    }
+
+    /// Whether files lie in folders by UTC day.
+    pub(crate) fn has_days(self) -> bool {
+        self != Self::Series
     }
 }
 
@@ -152,7 +160,7 @@ impl Table {
     }
 
     /// Writes a data file under its final key, durably; no reader sees it before a commit names it. `date` is the UTC day
-    /// (chunk tables only); `uuid` must be new for every file.
+    /// (partitioned tables only); `uuid` must be new for every file.
     ///
     /// # Errors
     /// [`LakeError::Invalid`] for a date where none belongs, a missing one, or odd characters; [`LakeError::Io`].
@@ -169,7 +177,7 @@ impl Table {
     ) -> Result<FileEntry, LakeError> {
         let name = format!("{level}-{min_ts}-{}.parquet", log::uuid_text(uuid));
         let path = match (self.kind, date) {
-            (TableKind::Chunks, Some(date)) if is_day(date) => format!("date={date}/{name}"),
+            (kind, Some(date)) if kind.has_days() && is_day(date) => format!("date={date}/{name}"),
             (TableKind::Series, None) => name,
             (kind, date) => {
                 let why = format!("a file of {} with the date {date:?}; write it as 2026-11-21", kind.name());
@@ -193,6 +201,7 @@ impl Table {
             data_len: file.data_len,
             crc_footer: file.crc_footer,
             crc_chunks: file.crc_chunks,
+            cleaned: 0,
             committed_at: 0,
         };
         self.put_once(&entry.key(), &file.bytes, uuid)?;

@@ -17,6 +17,7 @@ mod histogram;
 mod labels;
 mod matcher;
 mod metadata;
+mod rollup;
 mod select;
 mod time;
 mod value;
@@ -32,6 +33,7 @@ pub use histogram::{
 pub use labels::{LabelError, Labels, LabelsBuilder, LabelsRef, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};
+pub use rollup::{Resolution, Rollup, RollupSet};
 pub use select::{Columns, Select, SelectError, SelectRequest, SeriesSet};
 pub use time::{DurationParseError, Millis, Step, TimeRange, Timestamp};
 pub use value::{STALE_NAN, SeriesId, is_stale};

@@ -9,6 +9,7 @@ use crate::histogram::HistogramSample;
 use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::metadata::Metadata;
+use crate::rollup::{Resolution, Rollup, RollupSet};
 use crate::time::{TimeRange, Timestamp};
 
 /// Answers which series exist and what they hold.
@@ -51,6 +52,17 @@ pub trait Select: Send + Sync {
 
     /// Metadata of metric families, sorted by name; of one family when `metric` is given.
     fn metadata(&self, metric: Option<&str>) -> Vec<Metadata>;
+
+    /// Roll-ups of the series that match all of `request.matchers`, in buckets that start inside `request.range`; sorted by
+    /// labels. They are what the samples come to at this moment, late ones and deletions included; where samples have
+    /// expired, what they came to before. Stores that keep none answer an empty set.
+    ///
+    /// # Errors
+    /// [`SelectError`].
+    fn rollups(&self, resolution: Resolution, request: &SelectRequest<'_>) -> Result<Box<dyn RollupSet>, SelectError> {
+        let (_, _) = (resolution, request);
+        Ok(Box::new(NoRollups(Labels::empty())))
+    }
 
     /// Exemplars in `range` of the series that match any of `selectors`, sorted by labels. A store that keeps none has
     /// none.
@@ -175,5 +187,22 @@ impl Columns {
     /// The samples as pairs.
     pub fn iter(&self) -> impl Iterator<Item = (Timestamp, f64)> {
         self.timestamps.iter().map(|&t| Timestamp(t)).zip(self.values.iter().copied())
+    }
+}
+
+/// The roll-ups of a store that keeps none.
+struct NoRollups(Labels);
+
+impl RollupSet for NoRollups {
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn labels(&self, _: usize) -> &Labels {
+        &self.0
+    }
+
+    fn read(&self, _: usize, _: &mut Vec<Rollup>) -> Result<(), SelectError> {
+        Ok(())
     }
 }

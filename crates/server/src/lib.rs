@@ -40,10 +40,10 @@ mod wire;
 mod write;
 
 pub use parts::{
-    Anomaly, AnomalyKind, Band, BytesStream, Confidence, Copies, Filter, FlushReport, ForecastChart, ForecastSummary,
-    HostLoad, IngestStats, Insight, Level, LiveEvent, LiveKind, Maintenance, MaintenanceError, Mark, MetricFamily,
-    MetricKind, MetricSample, Parts, Readiness, Recommendation, Saving, SeriesStats, SqlAnswer, SqlFailure, SqlFault,
-    SqlFormat, SqlRequest, SqlService, TableColumn, TableInfo, Tally, Telemetry, Threshold,
+    AdminError, Anomaly, AnomalyKind, Band, BytesStream, Confidence, Copies, Filter, FlushReport, ForecastChart,
+    ForecastSummary, HostLoad, IngestStats, Insight, Level, LiveEvent, LiveKind, Maintenance, MaintenanceError, Mark,
+    MetricFamily, MetricKind, MetricSample, Parts, Readiness, Recommendation, Saving, SeriesStats, SqlAnswer,
+    SqlFailure, SqlFault, SqlFormat, SqlRequest, SqlService, TableColumn, TableInfo, Tally, Telemetry, Threshold,
 };
 pub use prom::promql_value;
 pub use router::router;

@@ -25,7 +25,7 @@ pub use advice::{Anomaly, AnomalyKind, Confidence, Copies, Filter, Recommendatio
 pub use charts::{Band, ForecastChart, ForecastSummary, Level, Mark, Threshold};
 pub use live::{LiveEvent, LiveKind};
 pub use maintenance::{
-    FlushReport, HostLoad, IngestStats, Maintenance, MaintenanceError, Readiness, SeriesStats, Tally,
+    AdminError, FlushReport, HostLoad, IngestStats, Maintenance, MaintenanceError, Readiness, SeriesStats, Tally,
 };
 pub use sql::{
     BytesStream, SqlAnswer, SqlFailure, SqlFault, SqlFormat, SqlRequest, SqlService, TableColumn, TableInfo,

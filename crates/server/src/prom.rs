@@ -3,6 +3,7 @@
 //! Envelope, error words and number texts follow the documented API, so that Grafana and other clients of Prometheus
 //! work unchanged.
 
+mod admin;
 mod discover;
 mod envelope;
 mod escape;
@@ -13,7 +14,7 @@ mod status;
 pub(crate) mod time;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::state::App;
 
@@ -27,6 +28,8 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
+        .route("/api/v1/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
+        .route("/api/v1/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
         .route("/api/v1/query_exemplars", get(query::exemplars).post(query::exemplars))
         .route("/api/v1/format_query", get(query::format).post(query::format))
         .route("/api/v1/series", get(discover::series).post(discover::series))

@@ -1,13 +1,14 @@
-//! What names mean: `metrics."name"`, `samples`, `series`, and the application's tables. Nothing else can be reached.
+//! What names mean: `metrics."name"`, `samples`, `series`, roll-ups, and the application's tables. Nothing else can be reached.
 
 use std::fmt;
 use std::sync::Arc;
 
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
-use series::{METRIC_NAME, Matcher, Select, TimeRange};
+use series::{METRIC_NAME, Matcher, Resolution, Select, TimeRange};
 
 use crate::metric_table::MetricTable;
+use crate::rollup_table::RollupTable;
 use crate::series_table::SeriesTable;
 use crate::system::{SystemRows, SystemTableProvider};
 
@@ -109,7 +110,8 @@ impl fmt::Debug for MainSchema {
 #[async_trait::async_trait]
 impl SchemaProvider for MainSchema {
     fn table_names(&self) -> Vec<String> {
-        let own = ["samples", "series", "forecasts"].into_iter().map(str::to_owned);
+        let rollups = Resolution::ALL.into_iter().map(Resolution::table);
+        let own = ["samples", "series", "forecasts"].into_iter().chain(rollups).map(str::to_owned);
         own.chain(self.0.system.tables().iter().map(|table| table.name.to_owned())).collect()
     }
 
@@ -119,7 +121,7 @@ impl SchemaProvider for MainSchema {
             "samples" => Some(Arc::new(MetricTable::samples(Arc::clone(&sources.select), sources.series_max))),
             "series" => Some(Arc::new(SeriesTable::new(Arc::clone(&sources.select)))),
             "forecasts" => Some(self.forecasts()?),
-            _ => self.system_table(name),
+            _ => self.rollup_table(name).or_else(|| self.system_table(name)),
         })
     }
 
@@ -136,6 +138,12 @@ impl MainSchema {
         let mut seen = std::collections::HashSet::new();
         labels.retain(|label| seen.insert(label.clone()));
         Ok(self.0.metric_table(FORECASTS, &labels))
+    }
+
+    fn rollup_table(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
+        let resolution = Resolution::ALL.into_iter().find(|resolution| resolution.table() == name)?;
+        let select = Arc::clone(&self.0.select);
+        Some(Arc::new(RollupTable::new(select, resolution, self.0.series_max)))
     }
 
     fn system_table(&self, name: &str) -> Option<Arc<dyn TableProvider>> {

@@ -5,7 +5,7 @@
 //!                                                        WHERE on labels ─▶ matchers, on ts ─▶ range
 //! ```
 //!
-//! Tables: `metrics."name"` with a column per label, `samples`, `series`, `forecasts`, and what the application adds
+//! Tables: `metrics."name"` with a column per label, `samples`, `series`, `forecasts`, `rollup_5m`, `rollup_1h`, and what the application adds
 //! through [`SystemRows`]. Nothing of the file system or the network can be named. This room never writes.
 
 mod catalog;
@@ -17,6 +17,7 @@ mod format;
 mod gate;
 mod metric_table;
 mod pushdown;
+mod rollup_table;
 mod samples_file;
 mod scan;
 mod series_table;

@@ -233,7 +233,7 @@ fn series_ids(runs: &[(Labels, usize)]) -> ArrayRef {
 }
 
 /// A dictionary column that repeats one text a run; texts are listed once.
-fn dictionary(runs: &[(Labels, usize)], text: impl Fn(&Labels) -> Option<String>) -> Result<ArrayRef> {
+pub(crate) fn dictionary(runs: &[(Labels, usize)], text: impl Fn(&Labels) -> Option<String>) -> Result<ArrayRef> {
     let mut numbers = std::collections::HashMap::new();
     let mut texts: Vec<String> = Vec::new();
     let mut keys: Vec<Option<i32>> = Vec::with_capacity(runs.iter().map(|(_, n)| n).sum());

@@ -51,6 +51,8 @@ fn describe(table: &str) -> &'static str {
         "samples" => "samples of all metrics",
         "series" => "one row a series, labels as a map",
         "forecasts" => "forecasts, with times in the future",
+        "rollup_5m" => "what samples come to in five minutes",
+        "rollup_1h" => "what samples come to in an hour",
         "recommendations" => "advice with reason, cost and undo",
         "decisions" => "scaling decisions with what a replay needs",
         "anomalies" => "what standing queries found unusual",

@@ -63,6 +63,28 @@ pub enum StoreError {
         /// The chunk file.
         file: String,
     },
+    /// The list of deletions is damaged; read as none it would bring deleted samples back.
+    #[error("{} is damaged: {why}; restore it from a backup, or remove it if deleted samples may come back", file.display())]
+    Deletions {
+        /// The list.
+        file: PathBuf,
+        /// What failed.
+        why: String,
+    },
+    /// Too many deletions wait for compaction.
+    #[error("{limit} deletions wait for compaction; clean the tombstones, then delete again")]
+    TooManyDeletions {
+        /// Deletions that may wait.
+        limit: usize,
+    },
+    /// The disk has no room for the result of a compaction.
+    #[error("compaction needs {need} bytes of free space and there are {free}; free space, or shorten the retention")]
+    NoRoom {
+        /// Bytes it needs.
+        need: u64,
+        /// Bytes there are.
+        free: u64,
+    },
     /// The writer thread is gone.
     #[error("store is closed")]
     Closed,

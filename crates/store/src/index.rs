@@ -102,6 +102,11 @@ impl SeriesIndex {
 
     /// Numbers of the series that match all of `matchers` and may have samples in `range`.
     pub(crate) fn select(&self, matchers: &[Matcher], range: TimeRange) -> RoaringBitmap {
+        self.within(self.matching(matchers), range)
+    }
+
+    /// Numbers of the series that match all of `matchers`, with samples or without.
+    pub(crate) fn matching(&self, matchers: &[Matcher]) -> RoaringBitmap {
         let mut found: Option<RoaringBitmap> = None;
         // Positive conditions first: they shrink the set, and the negative ones then look at little.
         for matcher in matchers.iter().filter(|matcher| !matcher.matches_absent()) {
@@ -115,7 +120,7 @@ impl SeriesIndex {
         for matcher in matchers.iter().filter(|matcher| matcher.matches_absent()) {
             found -= self.union(&matcher.name, |value| !matcher.matches(value));
         }
-        self.within(found, range)
+        found
     }
 
     /// The part of `numbers` that may have samples in `range`.

@@ -3,7 +3,7 @@
 //! ```text
 //!   Append ─▶ limits, series numbers ─▶ log (fdatasync) ─▶ memtable ─▶ done
 //!                                                             │ flush: chunk files + Delta commit, then the log is cut
-//!   Select ◀─ index ─ memtables ─ chunk files ◀───────────────┘ compaction: one file a day
+//!   Select ◀─ index ─ memtables ─ chunk files ◀───────────────┘ compaction: one run a day, roll-ups
 //! ```
 //!
 //! - The truth is the log plus the committed files; the index is rebuilt from them at every start.
@@ -13,6 +13,7 @@
 //! This room knows no HTTP, no query language and no async runtime; arrow and Parquet stay inside `lake`.
 
 mod compact;
+mod delete;
 mod error;
 mod flush;
 mod folder;
@@ -23,17 +24,23 @@ mod metadata_file;
 mod options;
 mod payload;
 mod recover;
+mod retention;
+mod rollup;
 mod rows;
 mod set;
 mod state;
 mod stats;
 mod store;
 mod tables;
+mod tombstone;
+mod upkeep;
 mod write;
 
+pub use delete::DeleteReport;
 pub use error::StoreError;
 pub use folder::{DataFolder, FORMAT};
 pub use options::StoreOptions;
+pub use retention::{Keep, KeepTimes, Retention, RetentionRule};
 pub use stats::StoreStats;
 pub use store::{FileIds, FlushReport, OpenReport, Store};
 pub use wal::SyncMode;

@@ -104,6 +104,11 @@ impl Memtable {
             && range.start.0 <= self.max_ts.load(Ordering::Relaxed)
     }
 
+    /// First and last time of its samples; `None` while empty.
+    pub(crate) fn span(&self) -> Option<(i64, i64)> {
+        (self.samples() > 0).then(|| (self.min_ts.load(Ordering::Relaxed), self.max_ts.load(Ordering::Relaxed)))
+    }
+
     /// Memory of the samples and of what is kept beside each series.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)

@@ -2,6 +2,8 @@
 
 use series::Millis;
 
+use crate::retention::Retention;
+
 /// Settings of a store; every bound has its default here and its answer in [`series::AppendError`] or
 /// [`series::RejectionReason`].
 #[derive(Debug, Clone)]
@@ -18,8 +20,10 @@ pub struct StoreOptions {
     pub memtable_age: Millis,
     /// Unwritten bytes that may wait for the log.
     pub queue_bytes: usize,
-    /// Files of one day that trigger a compaction of that day.
-    pub files_per_day_max: usize,
+    /// How long samples and roll-ups are kept.
+    pub retention: Retention,
+    /// Whether flushes and compactions run by themselves; otherwise only when asked for.
+    pub background: bool,
     /// When the log is synced.
     pub sync: wal::SyncMode,
 }
@@ -33,7 +37,8 @@ impl Default for StoreOptions {
             memtable_bytes: 64 << 20,
             memtable_age: Millis::from_mins(10),
             queue_bytes: 64 << 20,
-            files_per_day_max: 8,
+            retention: Retention::default(),
+            background: true,
             sync: wal::SyncMode::Always,
         }
     }

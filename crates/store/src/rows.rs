@@ -6,7 +6,8 @@ use std::sync::Arc;
 use lake::ChunkRow;
 use series::{Columns, SeriesId, Timestamp};
 
-const DAY: i64 = 86_400_000;
+/// Milliseconds of a UTC day.
+pub(crate) const DAY: i64 = 86_400_000;
 
 /// Samples a chunk holds at most: short while fresh, longer once compacted (they then compress and scan better).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use lake::ChunkBytes;
 use series::{Columns, Labels, SelectError, SeriesSet, TimeRange};
 
 use crate::merge;
+use crate::tombstone;
 
 /// The selected series, sorted by labels.
 pub(crate) struct Selection {
@@ -25,6 +26,8 @@ pub(crate) struct Selected {
 /// The chunks of one series in one file, in order of time.
 pub(crate) struct StoredRun {
     pub(crate) file: std::sync::Arc<str>,
+    /// Ranges whose samples were deleted from this file's part of the series.
+    pub(crate) deleted: Vec<TimeRange>,
     pub(crate) chunks: Vec<StoredChunk>,
 }
 
@@ -63,7 +66,9 @@ fn decode_run(stored: &StoredRun, range: TimeRange) -> Result<Columns, SelectErr
         decode_chunk(&chunk.bytes, &mut run)
             .map_err(|why| SelectError::Damaged { file: stored.file.to_string(), why })?;
     }
-    Ok(clip(run, range))
+    let mut run = clip(run, range);
+    tombstone::cut(&mut run, &stored.deleted);
+    Ok(run)
 }
 
 /// Appends a chunk's samples.

@@ -1,8 +1,8 @@
-//! What queries see: the active memtable, frozen ones on their way to disk, and the files.
+//! What queries see: the active memtable, frozen ones on their way to disk, the files, and what was deleted from them.
 //!
-//! A reader clones the three under one lock, so a flush or compaction either has happened for it or has not.
+//! A reader clones all of it under one lock, so a flush, compaction or deletion either has happened for it or has not.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use lake::{ChunkFile, FileEntry};
@@ -10,6 +10,11 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use series::TimeRange;
 
 use crate::memtable::Memtable;
+use crate::rollup::OpenRollup;
+use crate::tombstone::Tombstones;
+
+/// Numbers open files of this process.
+static OPENED: AtomicU64 = AtomicU64::new(0);
 
 /// The layers of the store, oldest log positions last.
 #[derive(Clone)]
@@ -20,6 +25,10 @@ pub(crate) struct Layers {
     pub(crate) frozen: Vec<Arc<Memtable>>,
     /// By rising last log position.
     pub(crate) files: Vec<Arc<OpenFile>>,
+    /// Roll-up files, a list a resolution in the order of [`series::Resolution::ALL`].
+    pub(crate) rollups: [Vec<Arc<OpenRollup>>; 2],
+    /// What is gone from the files.
+    pub(crate) tombstones: Arc<Tombstones>,
 }
 
 /// A committed chunk file. Once compacted away it is deleted when its last reader lets go.
@@ -28,8 +37,27 @@ pub(crate) struct OpenFile {
     pub(crate) entry: FileEntry,
     /// Its reader.
     pub(crate) file: ChunkFile,
+    /// Its number in this process: never given twice.
+    pub(crate) number: u64,
+    /// How often queries have read from it.
+    pub(crate) reads: AtomicU64,
+    /// When a query last read from it, milliseconds; `i64::MIN` for never.
+    pub(crate) last_read: AtomicI64,
+    guard: FileGuard,
+}
+
+/// Deletes a file when dropped, once it is doomed.
+pub(crate) struct FileGuard {
+    path: String,
     disk: Arc<dyn ObjectStore>,
     doomed: AtomicBool,
+}
+
+/// Files that take the place of others.
+#[derive(Default)]
+pub(crate) struct Replacement {
+    pub(crate) chunks: (Vec<Arc<OpenFile>>, Vec<Arc<OpenFile>>),
+    pub(crate) rollups: [(Vec<Arc<OpenRollup>>, Vec<Arc<OpenRollup>>); 2],
 }
 
 /// The layers behind a lock.
@@ -37,7 +65,8 @@ pub(crate) struct State(RwLock<Layers>);
 
 impl State {
     pub(crate) fn new(files: Vec<Arc<OpenFile>>) -> Self {
-        Self(RwLock::new(Layers { active: Arc::default(), frozen: Vec::new(), files }))
+        let (frozen, rollups) = (Vec::new(), [Vec::new(), Vec::new()]);
+        Self(RwLock::new(Layers { active: Arc::default(), frozen, files, rollups, tombstones: Arc::default() }))
     }
 
     /// A consistent view.
@@ -48,6 +77,16 @@ impl State {
     /// The table that takes new samples.
     pub(crate) fn active(&self) -> Arc<Memtable> {
         Arc::clone(&self.read().active)
+    }
+
+    /// What is gone from the files.
+    pub(crate) fn tombstones(&self) -> Arc<Tombstones> {
+        Arc::clone(&self.read().tombstones)
+    }
+
+    /// Replaces the list of deletions, in one step for readers.
+    pub(crate) fn set_tombstones(&self, tombstones: Tombstones) {
+        self.write().tombstones = Arc::new(tombstones);
     }
 
     /// Freezes the active table unless it is empty; must run where no append is in progress.
@@ -67,16 +106,21 @@ impl State {
         layers.files.sort_by_key(|file| file.entry.lsn_hi);
     }
 
-    /// Replaces compacted files by their successors; the inputs are deleted when unused.
-    pub(crate) fn compacted(&self, inputs: &[Arc<OpenFile>], outputs: Vec<Arc<OpenFile>>) {
+    /// Replaces files by their successors, in one step for readers; the former are deleted when unused.
+    pub(crate) fn replace(&self, change: Replacement) {
         let mut layers = self.write();
+        let (inputs, outputs) = change.chunks;
         layers.files.retain(|file| !inputs.iter().any(|input| Arc::ptr_eq(input, file)));
         layers.files.extend(outputs);
         layers.files.sort_by_key(|file| file.entry.lsn_hi);
-        drop(layers);
-        for input in inputs {
-            input.doomed.store(true, Ordering::Relaxed);
+        for (kept, (old, new)) in layers.rollups.iter_mut().zip(change.rollups) {
+            kept.retain(|file| !old.iter().any(|old| Arc::ptr_eq(old, file)));
+            kept.extend(new);
+            kept.sort_by_key(|file| file.entry.min_ts);
+            old.iter().for_each(|file| file.guard.doom());
         }
+        drop(layers);
+        inputs.iter().for_each(|file| file.guard.doom());
     }
 
     /// Memory of all memtables.
@@ -97,7 +141,10 @@ impl State {
 impl OpenFile {
     pub(crate) fn open(disk: &Arc<dyn ObjectStore>, entry: FileEntry) -> Result<Arc<Self>, lake::LakeError> {
         let file = ChunkFile::open(Arc::clone(disk), &entry)?;
-        Ok(Arc::new(Self { entry, file, disk: Arc::clone(disk), doomed: AtomicBool::new(false) }))
+        let number = OPENED.fetch_add(1, Ordering::Relaxed);
+        let guard = FileGuard::new(disk, &entry);
+        let (reads, last_read) = (AtomicU64::new(0), AtomicI64::new(i64::MIN));
+        Ok(Arc::new(Self { entry, file, number, reads, last_read, guard }))
     }
 
     /// Whether a sample may lie in `range`.
@@ -106,15 +153,26 @@ impl OpenFile {
     }
 }
 
-impl Drop for OpenFile {
+impl FileGuard {
+    pub(crate) fn new(disk: &Arc<dyn ObjectStore>, entry: &FileEntry) -> Self {
+        Self { path: entry.key(), disk: Arc::clone(disk), doomed: AtomicBool::new(false) }
+    }
+
+    /// Deletes the file when its last user lets go.
+    pub(crate) fn doom(&self) {
+        self.doomed.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for FileGuard {
     fn drop(&mut self) {
         if !self.doomed.load(Ordering::Relaxed) {
             return;
         }
         // Left behind by a failure, the file is an orphan that the next start collects.
-        let key = object_store::path::Path::from(self.entry.key());
+        let key = object_store::path::Path::from(self.path.as_str());
         if let Err(err) = futures::executor::block_on(self.disk.delete(&key)) {
-            tracing::warn!(file = %self.entry.path, %err, "compacted file not deleted yet");
+            tracing::warn!(file = %self.path, %err, "replaced file not deleted yet");
         }
     }
 }

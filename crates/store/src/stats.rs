@@ -34,8 +34,26 @@ pub struct StoreStats {
     pub flushed_samples: u64,
     /// Time they took, seconds.
     pub flush_seconds: f64,
-    /// Days compacted.
+    /// Compactions done.
     pub compactions: u64,
+    /// Samples they read, repeats included.
+    pub compacted_samples: u64,
+    /// Samples they left out: repeats, deleted and expired ones.
+    pub dropped_samples: u64,
+    /// Compactions put off because the disk had no room for their result.
+    pub postponed: u64,
+    /// Days dropped as a whole by retention.
+    pub days_dropped: u64,
+    /// Deletions since the start.
+    pub deletions: u64,
+    /// Deletions that files still have to be cleaned of.
+    pub tombstones: u64,
+    /// Roll-up files.
+    pub rollup_files: u64,
+    /// Their bytes.
+    pub rollup_bytes: u64,
+    /// Their rows.
+    pub rollup_rows: u64,
     /// Flushes and compactions that failed.
     pub failures: u64,
 }
@@ -46,7 +64,6 @@ pub(crate) struct Counters {
     flushes: AtomicU64,
     flushed_samples: AtomicU64,
     flush_micros: AtomicU64,
-    compactions: AtomicU64,
     failures: AtomicU64,
     failing: AtomicBool,
 }
@@ -59,8 +76,8 @@ impl Counters {
         self.failing.store(false, Ordering::Relaxed);
     }
 
-    pub(crate) fn compacted(&self) {
-        self.compactions.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn compaction_failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn failed(&self) {
@@ -76,7 +93,6 @@ impl Counters {
         stats.flushes = self.flushes.load(Ordering::Relaxed);
         stats.flushed_samples = self.flushed_samples.load(Ordering::Relaxed);
         stats.flush_seconds = self.flush_micros.load(Ordering::Relaxed) as f64 / 1e6;
-        stats.compactions = self.compactions.load(Ordering::Relaxed);
         stats.failures = self.failures.load(Ordering::Relaxed);
     }
 }

@@ -12,7 +12,7 @@ use roaring::RoaringBitmap;
 use series::{Append, Clock, Select, Timestamp};
 use wal::{Log, LogOptions, ReplayReport, Storage};
 
-use crate::compact;
+use crate::delete;
 use crate::error::StoreError;
 use crate::flush::{self, APP_ID};
 use crate::folder::DataFolder;
@@ -20,8 +20,13 @@ use crate::metadata_file;
 use crate::options::StoreOptions;
 use crate::payload::LogBatch;
 use crate::recover::{self, Replayer};
+use crate::retention::Retention;
+use crate::rollup::{self, OpenRollup};
+use crate::state::Replacement;
 use crate::stats::{Counters, StoreStats};
 use crate::tables::Tables;
+use crate::tombstone;
+use crate::upkeep::{Memory, Tally};
 use crate::write::{Origin, WriteCounts, Writer};
 
 /// Folder of the sample log inside the data folder.
@@ -39,9 +44,9 @@ pub trait FileIds: Send + Sync {
 
 /// An open store. Dropping it stops the background work; everything acknowledged is in the log or in files.
 pub struct Store {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     writer: Writer,
-    worker: Option<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
 }
 
 /// What the store's parts share.
@@ -50,15 +55,20 @@ pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn ObjectStore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn FileIds>,
-    storage: Arc<dyn Storage>,
+    pub(crate) storage: Arc<dyn Storage>,
     /// Series that the series table describes.
     pub(crate) described: Mutex<RoaringBitmap>,
     log: Arc<Log<LogBatch>>,
     options: StoreOptions,
     counters: Counters,
     writes: Arc<WriteCounts>,
-    /// One flush or compaction at a time.
-    maintenance: Mutex<()>,
+    /// Held by whatever puts files of new log positions into the tables.
+    pub(crate) flushing: Mutex<()>,
+    /// Held by whatever replaces files by others: one pass at a time, beside which flushes go on.
+    pub(crate) compacting: Mutex<Memory>,
+    /// Held while the list of deletions is changed.
+    pub(crate) deleting: Mutex<()>,
+    pub(crate) tally: Tally,
     /// When the active memtable got its first sample, seen by the background thread.
     dirty_since: Mutex<Option<Instant>>,
     stop: (Mutex<bool>, Condvar),
@@ -80,6 +90,12 @@ pub struct OpenReport {
     pub log: ReplayReport,
     /// Files that no commit names and that were removed.
     pub orphans: u64,
+}
+
+/// What went from memory to files, and the log position that they now cover.
+pub(crate) struct Flushed {
+    pub(crate) samples: u64,
+    pub(crate) lsn: u64,
 }
 
 /// What a flush did.
@@ -112,12 +128,14 @@ impl Store {
         let series_table = Arc::new(Table::open_or_create(Arc::clone(&disk), "default/series", TableKind::Series)?);
         let dictionary = recover::read_dictionary(&disk, &series_table)?;
         let files = recover::open_files(&disk, &chunks, &dictionary.index)?;
+        let rollups = open_rollups(&disk)?;
         let flushed = chunks.snapshot().txns.get(APP_ID).map_or(0, |&version| flush::flushed_lsn(version));
-        let tables = Arc::new(Tables::new(chunks, series_table, dictionary.index, files));
+        let tables = Arc::new(Tables::new(chunks, series_table, rollups, dictionary.index, files));
         let storage = folder.storage();
         let kept = metadata_file::read(&*storage);
         tables.add_metadata(&kept.map_err(|source| StoreError::Folder { path: folder.root().to_owned(), source })?);
         tables.take_metadata_is_new();
+        open_aged(&disk, &*storage, &tables)?;
 
         let mut replayer = Replayer::new(&tables, flushed);
         let (log, log_report) = open_log(folder, &options, flushed, &tables, &mut replayer)?;
@@ -142,7 +160,10 @@ impl Store {
             options,
             counters: Counters::default(),
             writes: Arc::default(),
-            maintenance: Mutex::new(()),
+            flushing: Mutex::new(()),
+            compacting: Mutex::default(),
+            deleting: Mutex::new(()),
+            tally: Tally::default(),
             dirty_since: Mutex::new(None),
             stop: (Mutex::new(false), Condvar::new()),
             stopped: AtomicBool::new(false),
@@ -160,9 +181,14 @@ impl Store {
             origin: Origin::Sender,
         };
         let shared = Arc::new(shared);
-        let background = Arc::clone(&shared);
-        let worker = std::thread::Builder::new().name("store".into()).spawn(move || background.work()).ok();
-        Self { shared, writer, worker }
+        let work: [(&str, fn(&Shared)); 2] = [("store-flush", Shared::work), ("store-tidy", Shared::work_on_files)];
+        let spawn = |(name, work): (&str, fn(&Shared))| {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new().name(name.into()).spawn(move || work(&shared)).ok()
+        };
+        let wanted = work.into_iter().filter(|_| shared.options.background);
+        let workers = wanted.filter_map(spawn).collect();
+        Self { shared, writer, workers }
     }
 
     /// The write side for samples from outside.
@@ -193,6 +219,17 @@ impl Store {
         self.shared.flush(merge)
     }
 
+    /// Does now what the background thread does to files as they age: merges what is due, drops what has expired, cleans
+    /// what was deleted.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the first day that failed, after the others had their turn.
+    pub fn tidy(&self) -> Result<(), StoreError> {
+        let mut memory = lock(&self.shared.compacting);
+        memory.forget_pauses();
+        self.shared.tidy(&mut memory)
+    }
+
     /// Figures for `/metrics` and the status pages.
     pub fn stats(&self) -> StoreStats {
         self.shared.stats()
@@ -219,7 +256,7 @@ impl Store {
         }
         *lock(&self.shared.stop.0) = true;
         self.shared.stop.1.notify_all();
-        if let Some(worker) = self.worker.take() {
+        for worker in self.workers.drain(..) {
             // A panic of the worker was logged by its hook; there is nothing left to stop.
             drop(worker.join());
         }
@@ -235,11 +272,14 @@ impl Drop for Store {
 
 impl Shared {
     fn flush(&self, merge: bool) -> Result<FlushReport, StoreError> {
-        let _one = lock(&self.maintenance);
         let started = Instant::now();
-        let mut report = FlushReport { samples: self.flush_memory()?, ..FlushReport::default() };
+        let samples = {
+            let _one = lock(&self.flushing);
+            self.flush_memory()?.samples
+        };
+        let mut report = FlushReport { samples, ..FlushReport::default() };
         if merge {
-            report.days_merged = self.compact(1)?;
+            report.days_merged = self.merge_everything()?;
         }
         let layers = self.tables.state.layers();
         report.files = layers.files.len() as u64;
@@ -248,7 +288,8 @@ impl Shared {
         Ok(report)
     }
 
-    fn flush_memory(&self) -> Result<u64, StoreError> {
+    /// Puts everything up to this moment into files; the flush lock must be held.
+    pub(crate) fn flush_memory(&self) -> Result<Flushed, StoreError> {
         self.freeze()?;
         let mut samples = 0;
         for table in self.tables.state.layers().frozen {
@@ -258,7 +299,7 @@ impl Shared {
         self.keep_metadata()?;
         let flushed = self.tables.chunks.snapshot().txns.get(APP_ID).map_or(0, |&v| flush::flushed_lsn(v));
         self.log.truncate_below(flushed)?;
-        Ok(samples)
+        Ok(Flushed { samples, lsn: flushed })
     }
 
     /// Must be durable before the log that holds new metadata is cut.
@@ -282,34 +323,38 @@ impl Shared {
         receive.recv().map_err(|_| StoreError::Closed)
     }
 
-    fn compact(&self, files_min: usize) -> Result<u64, StoreError> {
-        let mut merged = 0;
-        for (day, inputs) in compact::choose_days(&self.tables.state.layers().files, files_min) {
-            compact::compact_day(self, day, &inputs)?;
-            self.counters.compacted();
-            merged += 1;
-        }
-        Ok(merged)
-    }
-
     fn work(&self) {
-        while !self.wait() {
+        while !self.wait(if self.counters.failing() { TICK * 10 } else { TICK }) {
             let outcome = if self.is_due() { self.flush(false).map(drop) } else { Ok(()) };
-            let outcome = outcome.and_then(|()| {
-                let _one = lock(&self.maintenance);
-                self.compact(self.options.files_per_day_max.max(2)).map(drop)
-            });
             if let Err(err) = outcome {
                 self.counters.failed();
-                tracing::error!(%err, "flush or compaction failed; samples stay in the log, it is tried again");
+                tracing::error!(%err, "flush failed; samples stay in the log, it is tried again");
             }
         }
     }
 
-    /// Sleeps a tick; true when the store closes.
-    fn wait(&self) -> bool {
+    fn work_on_files(&self) {
+        while !self.wait(TICK) {
+            if let Err(err) = self.tidy(&mut lock(&self.compacting)) {
+                self.counters.compaction_failed();
+                tracing::error!(%err, "compaction failed; the files stay as they are, it is tried again");
+            }
+        }
+    }
+
+    /// How long samples and roll-ups are kept.
+    pub(crate) fn retention(&self) -> &Retention {
+        &self.options.retention
+    }
+
+    /// Whether the store closes: long work then ends at its next step.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Sleeps; true when the store closes.
+    fn wait(&self, pause: Duration) -> bool {
         let stop = lock(&self.stop.0);
-        let pause = if self.counters.failing() { TICK * 10 } else { TICK };
         let (stop, _) =
             self.stop.1.wait_timeout_while(stop, pause, |stop| !*stop).unwrap_or_else(PoisonError::into_inner);
         *stop
@@ -345,9 +390,33 @@ impl Shared {
             failed_batches: self.writes.failed_batches.load(Ordering::Relaxed),
             ..StoreStats::default()
         };
+        let rollups = || layers.rollups.iter().flatten().map(|file| &file.entry);
+        stats.rollup_files = rollups().count() as u64;
+        stats.rollup_bytes = rollups().map(|entry| entry.size).sum();
+        stats.rollup_rows = rollups().map(|entry| entry.rows).sum();
+        stats.tombstones = layers.tombstones.list.len() as u64;
         self.counters.fill(&mut stats);
+        self.tally.fill(&mut stats);
         stats
     }
+}
+
+fn open_rollups(disk: &Arc<dyn ObjectStore>) -> Result<[Arc<Table>; 2], StoreError> {
+    let open = |folder| Table::open_or_create(Arc::clone(disk), folder, TableKind::Rollup).map(Arc::new);
+    Ok([open(rollup::FOLDERS[0])?, open(rollup::FOLDERS[1])?])
+}
+
+/// Opens what files have come to with age: roll-ups, and what was deleted from them.
+fn open_aged(disk: &Arc<dyn ObjectStore>, storage: &dyn Storage, tables: &Tables) -> Result<(), StoreError> {
+    let mut change = Replacement::default();
+    for (table, (_, new)) in tables.rollups.iter().zip(&mut change.rollups) {
+        for entry in table.snapshot().files.values() {
+            new.push(OpenRollup::open(disk, entry.clone())?);
+        }
+    }
+    tables.state.replace(change);
+    tables.state.set_tombstones(tombstone::read(storage, |selectors| delete::ids_of(tables, selectors))?);
+    Ok(())
 }
 
 fn open_log(
@@ -376,7 +445,7 @@ fn open_log(
 /// A failure to tidy up is logged and tried again at the next start: it must not keep the store from opening.
 fn remove_orphans(tables: &Tables, now: Timestamp) -> u64 {
     let mut removed = 0;
-    for table in [&tables.chunks, &tables.dictionary] {
+    for table in [&tables.chunks, &tables.dictionary, &tables.rollups[0], &tables.rollups[1]] {
         match lake::remove_orphans(table, now.0, ORPHAN_AGE_MS) {
             Ok(orphans) => removed += orphans.removed,
             Err(err) => tracing::warn!(%err, "unnamed files not collected"),
@@ -386,6 +455,6 @@ fn remove_orphans(tables: &Tables, now: Timestamp) -> u64 {
 }
 
 /// The guarded values stay consistent at every step, so a panic elsewhere does not make them unusable.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use lake::Table;
+use lake::{FileEntry, Table};
 use roaring::RoaringBitmap;
-use series::{Columns, Labels, Matcher, Metadata, Select, SelectError, SelectRequest, SeriesSet, TimeRange};
+use series::{
+    Columns, Labels, Matcher, Metadata, Resolution, RollupSet, Select, SelectError, SelectRequest, SeriesId, SeriesSet,
+    TimeRange,
+};
 
 use crate::index::{SeriesIndex, SeriesNumber};
 use crate::payload::LogBatch;
+use crate::rollup;
 use crate::set::{Selected, Selection, StoredChunk, StoredRun};
 use crate::state::{Layers, OpenFile, State};
+use crate::tombstone::Tombstones;
 
 /// Metric families whose metadata is kept; more are refused so that a sender cannot fill memory with them.
 const METADATA_MAX: usize = 200_000;
@@ -20,6 +25,8 @@ const METADATA_MAX: usize = 200_000;
 pub(crate) struct Tables {
     pub(crate) chunks: Arc<Table>,
     pub(crate) dictionary: Arc<Table>,
+    /// By [`Resolution`] number.
+    pub(crate) rollups: [Arc<Table>; 2],
     pub(crate) state: State,
     index: RwLock<SeriesIndex>,
     metadata: RwLock<BTreeMap<String, Metadata>>,
@@ -31,12 +38,14 @@ impl Tables {
     pub(crate) fn new(
         chunks: Arc<Table>,
         dictionary: Arc<Table>,
+        rollups: [Arc<Table>; 2],
         index: SeriesIndex,
         files: Vec<Arc<OpenFile>>,
     ) -> Self {
         Self {
             chunks,
             dictionary,
+            rollups,
             state: State::new(files),
             index: RwLock::new(index),
             metadata: RwLock::default(),
@@ -98,9 +107,15 @@ impl Tables {
         selectors.iter().fold(RoaringBitmap::new(), |found, matchers| found | index.select(matchers, range))
     }
 
-    fn try_select(&self, request: &SelectRequest<'_>) -> Result<Selection, SelectError> {
-        // Layers before index: a series that a layer holds is then in the index for certain.
-        let layers = self.state.layers();
+    /// Labels and identities of the series that match all of `matchers`, with samples or without.
+    pub(crate) fn named(&self, matchers: &[Matcher]) -> Vec<(Labels, SeriesId)> {
+        let index = self.index();
+        let numbers = index.matching(matchers);
+        numbers.into_iter().map(|n| index.entry(n)).map(|entry| (entry.labels.clone(), entry.id)).collect()
+    }
+
+    /// Selects from layers that were taken before: a series that a layer holds is then in the index for certain.
+    pub(crate) fn select_in(&self, layers: &Layers, request: &SelectRequest<'_>) -> Result<Selection, SelectError> {
         let (numbers, mut series) = {
             let index = self.index();
             let numbers: Vec<_> = index.select(request.matchers, request.range).into_iter().collect();
@@ -114,9 +129,10 @@ impl Tables {
             (numbers.clone(), selected.collect::<Vec<_>>())
         };
         for file in layers.files.iter().filter(|file| file.overlaps(request.range)) {
-            attach_chunks(file, request.range, &mut series).map_err(|err| select_error(file, &err))?;
+            attach_chunks(file, request.range, &layers.tombstones, &mut series)
+                .map_err(|err| lake_fault(&file.entry, &err))?;
         }
-        attach_memory(&layers, request.range, &numbers, &mut series);
+        attach_memory(layers, request.range, &numbers, &mut series);
         let mut series: Vec<_> = series.into_iter().map(|(_, selected)| selected).collect();
         series.retain(|selected| !selected.stored.is_empty() || !selected.memory.is_empty());
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -126,7 +142,11 @@ impl Tables {
 
 impl Select for Tables {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, SelectError> {
-        Ok(Box::new(self.try_select(request)?))
+        Ok(Box::new(self.select_in(&self.state.layers(), request)?))
+    }
+
+    fn rollups(&self, resolution: Resolution, request: &SelectRequest<'_>) -> Result<Box<dyn RollupSet>, SelectError> {
+        rollup::select(self, resolution, request)
     }
 
     fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Labels>, SelectError> {
@@ -183,6 +203,7 @@ pub(crate) fn insert(
 fn attach_chunks(
     file: &OpenFile,
     range: TimeRange,
+    tombstones: &Tombstones,
     series: &mut [(series::SeriesId, Selected)],
 ) -> Result<(), lake::LakeError> {
     let keys = file.file.keys()?;
@@ -204,9 +225,11 @@ fn attach_chunks(
     let mut last_owner = None;
     for ((row, at), bytes) in wanted.into_iter().zip(file.file.fetch(&rows)?) {
         let chunk = StoredChunk { min_ts: keys.min_ts[row as usize], max_ts: keys.max_ts[row as usize], bytes };
-        let runs = &mut series[at].1.stored;
+        let (series_id, selected) = &mut series[at];
+        let runs = &mut selected.stored;
         if last_owner != Some(at) {
-            runs.push(StoredRun { file: std::sync::Arc::clone(&path), chunks: Vec::new() });
+            let deleted = tombstones.ranges_of(&file.entry, series_id.0);
+            runs.push(StoredRun { file: std::sync::Arc::clone(&path), deleted, chunks: Vec::new() });
             last_owner = Some(at);
         }
         if let Some(run) = runs.last_mut() {
@@ -233,8 +256,8 @@ fn attach_memory(
     }
 }
 
-fn select_error(file: &OpenFile, err: &lake::LakeError) -> SelectError {
-    let (file, why) = (file.entry.path.clone(), err.to_string());
+pub(crate) fn lake_fault(file: &FileEntry, err: &lake::LakeError) -> SelectError {
+    let (file, why) = (file.path.clone(), err.to_string());
     if matches!(err, lake::LakeError::Damaged { .. } | lake::LakeError::Missing { .. }) {
         SelectError::Damaged { file, why }
     } else {

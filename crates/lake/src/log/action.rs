@@ -96,6 +96,8 @@ pub(crate) struct Tags {
     data_len: String,
     crc_footer: String,
     crc_chunks: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cleaned: Option<String>,
 }
 
 /// Delta's statistics, a JSON text inside JSON: what prunes files, here and in other engines.
@@ -117,22 +119,28 @@ struct Bounds {
     min_ts: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_ts: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ts: Option<i64>,
 }
 
 impl Add {
     pub(crate) fn from_entry(entry: &FileEntry, data_change: bool) -> Result<Self, serde_json::Error> {
-        let has_times = entry.date.is_some();
+        // Files with samples have `min_ts` and `max_ts`, roll-ups (no samples, but days) have `ts`.
+        let has_spans = entry.date.is_some() && entry.samples > 0;
+        let has_buckets = entry.date.is_some() && entry.samples == 0;
         let stats = Stats {
             num_records: entry.rows,
             min_values: Bounds {
                 metric: Some(entry.metric_min.clone()),
-                min_ts: has_times.then_some(entry.min_ts),
+                min_ts: has_spans.then_some(entry.min_ts),
                 max_ts: None,
+                ts: has_buckets.then_some(entry.min_ts),
             },
             max_values: Bounds {
                 metric: Some(entry.metric_max.clone()),
                 min_ts: None,
-                max_ts: has_times.then_some(entry.max_ts),
+                max_ts: has_spans.then_some(entry.max_ts),
+                ts: has_buckets.then_some(entry.max_ts),
             },
         };
         Ok(Self {
@@ -152,6 +160,7 @@ impl Add {
                 data_len: entry.data_len.to_string(),
                 crc_footer: checksum::to_hex(&[entry.crc_footer]),
                 crc_chunks: checksum::to_hex(&entry.crc_chunks),
+                cleaned: (entry.cleaned > 0).then(|| entry.cleaned.to_string()),
             },
         })
     }
@@ -178,6 +187,7 @@ impl Add {
             data_len: tags.data_len.parse().map_err(|_| "tag data_len")?,
             crc_footer: crc_footer[0],
             crc_chunks: checksum::from_hex(&tags.crc_chunks).ok_or("tag crc_chunks")?,
+            cleaned: tags.cleaned.map_or(Ok(0), |text| text.parse()).map_err(|_| "tag cleaned")?,
             committed_at: self.modification_time,
         })
     }

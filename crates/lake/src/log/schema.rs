@@ -1,4 +1,4 @@
-//! What the two kinds of tables tell Delta readers about themselves.
+//! What the kinds of tables tell Delta readers about themselves.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::action::{Format, MetaData, Protocol};
 use crate::chunk_file::column;
+use crate::rollup_file;
 use crate::table::TableKind;
 
 /// Highest Delta versions that we write and read.
@@ -21,6 +22,7 @@ pub(crate) fn metadata(kind: TableKind, root: &str) -> MetaData {
     let (schema, partition_columns) = match kind {
         TableKind::Chunks => (chunks(), vec!["date".to_owned()]),
         TableKind::Series => (series(), vec![]),
+        TableKind::Rollup => (rollup(), vec!["date".to_owned()]),
     };
     MetaData {
         id: table_id(kind, root),
@@ -84,6 +86,12 @@ fn chunks() -> serde_json::Value {
         field(column::TS_CHUNK, "binary"),
         field(column::VALUE_CHUNK, "binary"),
     ]})
+}
+
+fn rollup() -> serde_json::Value {
+    let columns = rollup_file::COLUMNS.iter().map(|(name, kind)| field(name, *kind));
+    let fields: Vec<_> = std::iter::once(field("date", "string")).chain(columns).collect();
+    json!({"type": "struct", "fields": fields})
 }
 
 fn series() -> serde_json::Value {

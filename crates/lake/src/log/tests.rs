@@ -25,6 +25,7 @@ fn entry(root: &Arc<str>, i: u64) -> FileEntry {
         data_len: 900,
         crc_footer: 0xdead_beef,
         crc_chunks: vec![i as u32, u32::MAX],
+        cleaned: i % 2,
         committed_at: 1_795_244_846_123,
     }
 }

@@ -18,7 +18,7 @@ use std::thread;
 use object_store::path::Path;
 use object_store::{PutMode, PutPayload};
 
-use super::{Table, TableKind, get};
+use super::{Table, get};
 use crate::blocking::wait;
 use crate::entry::FileEntry;
 use crate::error::LakeError;
@@ -94,7 +94,7 @@ impl Table {
         let invalid = |why: String| Err(LakeError::invalid(&*self.root, why));
         let mut paths = HashSet::new();
         for entry in &commit.adds {
-            if entry.root != self.root || entry.date.is_some() != (self.kind == TableKind::Chunks) {
+            if entry.root != self.root || entry.date.is_some() != self.kind.has_days() {
                 return invalid(format!("file {} of table {}", entry.path, entry.root));
             }
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use series::{TimeRange, Timestamp};
+use series::{Matcher, TimeRange, Timestamp};
 
 /// State of the store and operations on it.
 pub trait Maintenance: Send + Sync {
@@ -24,11 +24,39 @@ pub trait Maintenance: Send + Sync {
     /// Cardinality, the `limit` largest entries of each list.
     fn series_stats(&self, limit: usize) -> SeriesStats;
 
+    /// Deletes the samples in `range` of the series that match all of any of `selectors`, durably before it returns.
+    ///
+    /// # Errors
+    /// [`AdminError`]; [`AdminError::Off`] where the administration is not switched on.
+    fn delete_series(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<(), AdminError> {
+        let (_, _) = (selectors, range);
+        Err(AdminError::Off)
+    }
+
+    /// Takes deleted samples out of the files now.
+    ///
+    /// # Errors
+    /// As [`Maintenance::delete_series`].
+    fn clean_tombstones(&self) -> Result<(), AdminError> {
+        Err(AdminError::Off)
+    }
+
     /// How long raw samples are kept, in Prometheus notation, for `status/runtimeinfo`.
     fn retention(&self) -> String;
 
     /// Settings in force as name and value, secrets already replaced, for `status/flags`.
     fn flags(&self) -> Vec<(String, String)>;
+}
+
+/// Why an administrative call was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    /// Not switched on.
+    #[error("admin APIs disabled; set `admin_api: true` in the configuration")]
+    Off,
+    /// It failed; nothing has changed.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// Why a flush failed.

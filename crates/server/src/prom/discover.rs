@@ -86,6 +86,18 @@ pub(crate) fn selector(text: &str) -> Result<Vec<Matcher>, PromFault> {
     }
 }
 
+/// `match[]`, `start` and `end`.
+pub(super) fn selectors_and_range(params: &Params) -> Result<(Vec<Vec<Matcher>>, TimeRange), PromFault> {
+    let selectors = params.all("match[]").map(selector).collect::<Result<Vec<_>, _>>()?;
+    let start = time::time(params, "start")?.unwrap_or(Timestamp::MIN);
+    // The API's end is inclusive, ours is not.
+    let end = time::time(params, "end")?.map_or(Timestamp::MAX, |end| Timestamp(end.0.saturating_add(1)));
+    if end <= start {
+        return Err(PromFault::bad_data(format!("parameter `end`: {end} is before the start {start}")));
+    }
+    Ok((selectors, TimeRange::new(start, end)))
+}
+
 /// What the three lists take.
 struct Asked {
     selectors: Vec<Vec<Matcher>>,
@@ -96,16 +108,10 @@ struct Asked {
 
 impl Asked {
     fn read(state: &State, params: &Params) -> Result<Self, PromFault> {
-        let selectors = params.all("match[]").map(selector).collect::<Result<Vec<_>, _>>()?;
-        let start = time::time(params, "start")?.unwrap_or(Timestamp::MIN);
-        // The API's end is inclusive, ours is not.
-        let end = time::time(params, "end")?.map_or(Timestamp::MAX, |end| Timestamp(end.0.saturating_add(1)));
-        if end <= start {
-            return Err(PromFault::bad_data(format!("parameter `end`: {end} is before the start {start}")));
-        }
+        let (selectors, range) = selectors_and_range(params)?;
         let settings = &state.parts.settings;
         let limit = params.number("limit")?.filter(|n| *n > 0).unwrap_or(usize::MAX).min(settings.discovery_max);
-        Ok(Self { selectors, range: TimeRange::new(start, end), limit, timeout: settings.query_timeout })
+        Ok(Self { selectors, range, limit, timeout: settings.query_timeout })
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) enum PromKind {
     Canceled,
     Timeout,
     Internal,
+    Unavailable,
 }
 
 /// An error answer.
@@ -36,6 +37,7 @@ impl PromKind {
             Self::Canceled => "canceled",
             Self::Timeout => "timeout",
             Self::Internal => "internal",
+            Self::Unavailable => "unavailable",
         }
     }
 
@@ -47,6 +49,7 @@ impl PromKind {
             Self::Canceled => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

@@ -1,0 +1,79 @@
+//! Roll-ups on the read side: what samples come to in buckets of fixed width.
+
+use crate::labels::Labels;
+use crate::select::SelectError;
+
+/// Width of a bucket; buckets start at multiples of it since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Resolution {
+    /// Five minutes.
+    FiveMinutes,
+    /// One hour.
+    Hour,
+}
+
+/// What the samples of one series in one bucket come to. "Numbers" are the samples that are not NaN.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rollup {
+    /// Start of the bucket, milliseconds.
+    pub ts: i64,
+    /// Samples, stale markers and other NaN included.
+    pub count: u32,
+    /// Numbers.
+    pub numbers: u32,
+    /// Compensated sum of the numbers.
+    pub sum: f64,
+    /// Smallest number; NaN when there is none, as the next three.
+    pub min: f64,
+    /// Largest number.
+    pub max: f64,
+    /// First number.
+    pub first: f64,
+    /// Last number.
+    pub last: f64,
+    /// Rise of a counter up to the last number, from the number before it on the same UTC day; a fall is a restart from zero.
+    pub increase: f64,
+    /// An encoded quantile sketch of the finite numbers; empty when there is none.
+    pub sketch: Vec<u8>,
+}
+
+/// A snapshot of selected series with their roll-ups.
+pub trait RollupSet: Send + Sync {
+    /// Number of series.
+    fn len(&self) -> usize;
+
+    /// Whether nothing matched.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Labels of series `i`.
+    fn labels(&self, i: usize) -> &Labels;
+
+    /// Appends the buckets of series `i` that start inside the requested range to `out`, by rising time.
+    ///
+    /// # Errors
+    /// [`SelectError`] when a file is missing or damaged; `out` is then unspecified.
+    fn read(&self, i: usize, out: &mut Vec<Rollup>) -> Result<(), SelectError>;
+}
+
+impl Resolution {
+    /// Every width, smallest first.
+    pub const ALL: [Self; 2] = [Self::FiveMinutes, Self::Hour];
+
+    /// In milliseconds.
+    pub const fn millis(self) -> i64 {
+        match self {
+            Self::FiveMinutes => 300_000,
+            Self::Hour => 3_600_000,
+        }
+    }
+
+    /// Name of the table.
+    pub const fn table(self) -> &'static str {
+        match self {
+            Self::FiveMinutes => "rollup_5m",
+            Self::Hour => "rollup_1h",
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! What happens to files as they age: merged, cleaned of deletions, rolled up, dropped. One pass at a time, on a thread of
+//! its own, so that flushes never wait for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use series::Resolution;
+
+use crate::compact::{self, DayPass, End, Merge, Run};
+use crate::error::StoreError;
+use crate::retention::{Keep, KeepTimes};
+use crate::rollup::OpenRollup;
+use crate::rows::DAY;
+use crate::state::Layers;
+use crate::stats::StoreStats;
+use crate::store::{Shared, lock};
+use crate::tombstone::{self, Tombstone, Tombstones};
+
+/// Free space that a pass leaves for the log and the next flush.
+const RESERVE_BYTES: u64 = 64 << 20;
+/// A day whose pass failed is left alone this long: damage does not mend itself, and other days have their turn.
+const FAILED_PAUSE: i64 = 600_000;
+/// Deletions are taken out of files that nothing else writes again at least this often.
+const CLEAN_EVERY: i64 = 3_600_000;
+
+/// What the thread remembers between its rounds; nothing here has to survive a restart.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Keep times that a day had outlived when it was last looked at, and its newest log position then.
+    outlived: BTreeMap<i64, (usize, u64)>,
+    /// Days to leave alone, until when.
+    paused: BTreeMap<i64, i64>,
+    /// When deletions were last looked for.
+    cleaned_at: Option<i64>,
+}
+
+/// Counters of the ageing of files.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) passes: AtomicU64,
+    pub(crate) samples_in: AtomicU64,
+    pub(crate) samples_out: AtomicU64,
+    pub(crate) days_dropped: AtomicU64,
+    pub(crate) postponed: AtomicU64,
+    pub(crate) deletions: AtomicU64,
+}
+
+impl Memory {
+    /// Somebody asks: days that failed get another try, and deletions are looked for again.
+    pub(crate) fn forget_pauses(&mut self) {
+        self.paused.clear();
+        self.cleaned_at = None;
+    }
+}
+
+impl Tally {
+    pub(crate) fn fill(&self, stats: &mut StoreStats) {
+        let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        stats.compactions = load(&self.passes);
+        stats.compacted_samples = load(&self.samples_in);
+        stats.dropped_samples = stats.compacted_samples.saturating_sub(load(&self.samples_out));
+        stats.postponed = load(&self.postponed);
+        stats.days_dropped = load(&self.days_dropped);
+        stats.deletions = load(&self.deletions);
+    }
+}
+
+/// A UTC day with everything that is stored of it.
+struct Day {
+    number: i64,
+    runs: Vec<Run>,
+    rollups: [Vec<Arc<OpenRollup>>; 2],
+}
+
+impl Day {
+    fn end(&self) -> i64 {
+        (self.number + 1).saturating_mul(DAY)
+    }
+
+    fn shapes(&self) -> Vec<compact::Shape> {
+        self.runs.iter().map(|run| run.shape).collect()
+    }
+
+    fn newest_lsn(&self) -> u64 {
+        self.runs.iter().flat_map(|run| &run.files).map(|file| file.entry.lsn_hi).max().unwrap_or(0)
+    }
+
+    /// Whether the roll-ups were made from all files that there are, with all deletions.
+    fn is_rolled(&self, tombstones: &Tombstones) -> bool {
+        let newest = self.newest_lsn();
+        let pending = |made: u64| tombstones.list.iter().any(|one| one.number > made && self.is_touched(one));
+        self.rollups
+            .iter()
+            .all(|files| files.first().is_some_and(|file| file.entry.lsn_hi >= newest && !pending(file.entry.cleaned)))
+    }
+
+    fn is_touched(&self, tombstone: &Tombstone) -> bool {
+        tombstone.overlaps(self.number.saturating_mul(DAY), self.end() - 1)
+    }
+}
+
+/// Every stored day, oldest first.
+fn stored_days(layers: &Layers) -> Vec<Day> {
+    let mut days: BTreeMap<i64, Day> = BTreeMap::new();
+    let empty = |number| Day { number, runs: Vec::new(), rollups: [Vec::new(), Vec::new()] };
+    for (number, runs) in compact::days(&layers.files) {
+        days.entry(number).or_insert_with(|| empty(number)).runs = runs;
+    }
+    for (i, files) in layers.rollups.iter().enumerate() {
+        for file in files {
+            days.entry(file.day()).or_insert_with(|| empty(file.day())).rollups[i].push(Arc::clone(file));
+        }
+    }
+    days.into_values().collect()
+}
+
+impl Shared {
+    /// Does what is due, day by day; the first failure is answered after the other days had their turn.
+    pub(crate) fn tidy(&self, memory: &mut Memory) -> Result<(), StoreError> {
+        let now = self.clock.now().0;
+        memory.paused.retain(|_, until| *until > now);
+        let mut failure = None;
+        let layers = self.tables.state.layers();
+        for day in stored_days(&layers) {
+            if self.is_stopped() {
+                return Ok(());
+            }
+            if memory.paused.contains_key(&day.number) {
+                continue;
+            }
+            if let Err(err) = self.tidy_day(&day, &layers, memory) {
+                memory.paused.insert(day.number, now.saturating_add(FAILED_PAUSE));
+                failure = failure.or(Some(err));
+            }
+        }
+        let due = memory.cleaned_at.is_none_or(|at| at.saturating_add(CLEAN_EVERY) <= now);
+        if due && failure.is_none() {
+            self.clean_deleted()?;
+            memory.cleaned_at = Some(now);
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn tidy_day(&self, day: &Day, layers: &Layers, memory: &mut Memory) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let outlived = (self.retention().passed(day.end(), now), day.newest_lsn());
+        if outlived.0 > 0 && memory.outlived.get(&day.number) != Some(&outlived) {
+            if self.expire(day, layers)? != End::Stopped {
+                memory.outlived.insert(day.number, outlived);
+            }
+            return Ok(());
+        }
+        match compact::choose(&day.shapes(), day.end(), now.0) {
+            Some(merge) => self.pass(day, &merge, layers).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Merges every day into one run.
+    pub(crate) fn merge_everything(&self) -> Result<u64, StoreError> {
+        let _one = lock(&self.compacting);
+        let layers = self.tables.state.layers();
+        let mut merged = 0;
+        for day in stored_days(&layers) {
+            if let Some(merge) = compact::merge_all(&day.shapes(), day.end(), self.clock.now().0) {
+                self.pass(&day, &merge, &layers)?;
+                merged += 1;
+            }
+        }
+        Ok(merged)
+    }
+
+    /// Runs one merge; level 2 takes the whole day and makes its roll-ups.
+    fn pass(&self, day: &Day, merge: &Merge, layers: &Layers) -> Result<End, StoreError> {
+        let runs = &day.runs[merge.runs.clone()];
+        self.check_room(runs)?;
+        let whole = merge.level == 2;
+        let rollups = if whole { day.rollups.clone() } else { Default::default() };
+        let tombstones = Arc::clone(&layers.tombstones);
+        let pass = DayPass { shared: self, day: day.number, runs, level: merge.level, whole, tombstones, rollups };
+        let end = pass.run()?;
+        if let End::Done { samples_in, samples_out } = end {
+            self.tally.passes.fetch_add(1, Ordering::Relaxed);
+            self.tally.samples_in.fetch_add(samples_in, Ordering::Relaxed);
+            self.tally.samples_out.fetch_add(samples_out, Ordering::Relaxed);
+        }
+        Ok(end)
+    }
+
+    /// Inputs live until the outputs are committed, so both need room.
+    fn check_room(&self, runs: &[Run]) -> Result<(), StoreError> {
+        let need = runs.iter().map(|run| run.shape.bytes).sum::<u64>() + RESERVE_BYTES;
+        match self.storage.free_bytes() {
+            Ok(free) if free < need => {
+                self.tally.postponed.fetch_add(1, Ordering::Relaxed);
+                Err(StoreError::NoRoom { need, free })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Drops what the day's keep times say, after its roll-ups are made where they are kept longer than the samples.
+    fn expire(&self, day: &Day, layers: &Layers) -> Result<End, StoreError> {
+        let now = self.clock.now();
+        let retention = self.retention();
+        let over = |of: fn(&KeepTimes) -> Keep| {
+            let keeps = std::iter::once(&retention.times).chain(retention.rules.iter().map(|rule| &rule.times));
+            let over: Vec<bool> = keeps.map(|times| of(times).is_over(day.end(), now)).collect();
+            (over.iter().any(|over| *over), over.iter().all(|over| *over))
+        };
+        let (raw, fine, coarse) = (over(|t| t.raw), over(|t| t.rollup_5m), over(|t| t.rollup_1h));
+        let any_rollup_over = (fine.0 && !day.rollups[0].is_empty()) || (coarse.0 && !day.rollups[1].is_empty());
+        let any_raw_over = raw.0 && !day.runs.is_empty();
+        if !any_raw_over && !any_rollup_over {
+            return Ok(End::Done { samples_in: 0, samples_out: 0 });
+        }
+        let rollups_over = fine.1 && coarse.1;
+        let raw_goes = day.runs.is_empty() || raw.1;
+        if raw_goes && rollups_over {
+            return self.drop_files(&day.runs, day.rollups.clone());
+        }
+        if raw_goes && !any_rollup_over && day.is_rolled(&layers.tombstones) {
+            return self.drop_files(&day.runs, Default::default());
+        }
+        if !self.holds_expired(day)? {
+            return Ok(End::Done { samples_in: 0, samples_out: 0 });
+        }
+        self.pass(day, &Merge { runs: 0..day.runs.len(), level: 2 }, layers)
+    }
+
+    fn drop_files(&self, runs: &[Run], rollups: [Vec<Arc<OpenRollup>>; 2]) -> Result<End, StoreError> {
+        let samples_in = runs.iter().flat_map(|run| &run.files).map(|file| file.entry.samples).sum();
+        compact::drop_day(self, runs, rollups)?;
+        self.tally.days_dropped.fetch_add(1, Ordering::Relaxed);
+        Ok(End::Done { samples_in, samples_out: 0 })
+    }
+
+    /// Whether any series of the day has something that is over: after a restart most days were done before.
+    fn holds_expired(&self, day: &Day) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let is_over = |id: u64, of: fn(&KeepTimes) -> Keep| {
+            let index = self.tables.index();
+            let number = index.find_id(series::SeriesId(id));
+            number
+                .is_some_and(|n| of(&self.retention().times_of(index.entry(n).labels.as_ref())).is_over(day.end(), now))
+        };
+        for file in day.runs.iter().flat_map(|run| &run.files) {
+            if file.file.keys()?.series().any(|(id, _)| is_over(id, |times| times.raw)) {
+                return Ok(true);
+            }
+        }
+        let of: [fn(&KeepTimes) -> Keep; 2] = [|times| times.rollup_5m, |times| times.rollup_1h];
+        for (files, of) in day.rollups.iter().zip(of) {
+            for file in files {
+                if file.file.series()?.into_iter().any(|id| is_over(id, of)) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes every day again that still holds deleted samples, then forgets the deletions that nothing holds any more;
+    /// answers how many were forgotten.
+    pub(crate) fn clean_deleted(&self) -> Result<u64, StoreError> {
+        let layers = self.tables.state.layers();
+        if layers.tombstones.list.is_empty() {
+            return Ok(0);
+        }
+        for day in stored_days(&layers) {
+            let mut held = false;
+            for tombstone in layers.tombstones.list.iter().filter(|one| day.is_touched(one)) {
+                held |= holds_deleted(&day, tombstone)?;
+            }
+            if held {
+                let level = if day.end() <= self.clock.now().0 { 2 } else { 1 };
+                if self.pass(&day, &Merge { runs: 0..day.runs.len(), level }, &layers)? == End::Stopped {
+                    return Ok(0);
+                }
+            }
+        }
+        self.forget_done(&layers.tombstones)
+    }
+
+    fn forget_done(&self, seen: &Tombstones) -> Result<u64, StoreError> {
+        let layers = self.tables.state.layers();
+        let days = stored_days(&layers);
+        let mut done = BTreeSet::new();
+        for tombstone in &seen.list {
+            let mut held = false;
+            for day in days.iter().filter(|day| day.is_touched(tombstone)) {
+                held |= holds_deleted(day, tombstone)?;
+            }
+            if !held {
+                done.insert(tombstone.number);
+            }
+        }
+        let _one = lock(&self.deleting);
+        let mut left = Tombstones::clone(&self.tables.state.tombstones());
+        left.list.retain(|one| !done.contains(&one.number));
+        tombstone::write(&*self.storage, &left)?;
+        self.tables.state.set_tombstones(left);
+        Ok(done.len() as u64)
+    }
+}
+
+/// Whether a file of the day still holds something that the deletion speaks of.
+fn holds_deleted(day: &Day, tombstone: &Tombstone) -> Result<bool, StoreError> {
+    let (first, last) = (tombstone.range.start.0, tombstone.range.end.0.saturating_sub(1));
+    for file in day.runs.iter().flat_map(|run| &run.files).filter(|file| tombstone.cuts(&file.entry)) {
+        let keys = file.file.keys()?;
+        if tombstone.ids.iter().any(|&id| keys.rows_between(id, first, last).next().is_some()) {
+            return Ok(true);
+        }
+    }
+    for (files, resolution) in day.rollups.iter().zip(Resolution::ALL) {
+        for file in files.iter().filter(|file| file.entry.cleaned < tombstone.number) {
+            let touched =
+                tombstone.overlaps(file.entry.min_ts, file.entry.max_ts.saturating_add(resolution.millis() - 1));
+            if touched && file.file.series()?.iter().any(|id| tombstone.ids.contains(id)) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,359 @@
+//! The life of data against a naive model: appended, flushed, compacted, deleted, expired and reopened in any order, samples
+//! and roll-ups are what a map of maps says.
+
+#[path = "support/bench.rs"]
+mod bench;
+
+use std::collections::BTreeMap;
+
+use bench::{Bench, NOW, labels};
+use proptest::prelude::*;
+use series::{Batch, Labels, Matcher, Millis, Resolution, STALE_NAN, SelectRequest, TimeRange, Timestamp};
+use store::{Keep, KeepTimes, Retention, RetentionRule, StoreOptions};
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+
+/// Times and bits of values.
+type Run = BTreeMap<i64, u64>;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(Vec<(u8, i64, u64)>),
+    Flush {
+        merge: bool,
+    },
+    /// Series (a metric when `None`), first and last hour.
+    Delete {
+        host: Option<u8>,
+        metric: u8,
+        from: i64,
+        hours: i64,
+    },
+    Clean,
+    Tidy,
+    /// The clock moves by so many hours, forward mostly.
+    Clock(i64),
+    Reopen,
+}
+
+fn value() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        3 => (0_u32..1000).prop_map(|n| f64::from(n).to_bits()),
+        1 => any::<u64>(),
+        1 => Just(STALE_NAN.to_bits()),
+        1 => prop_oneof![Just(-0.0_f64), Just(f64::INFINITY), Just(f64::NEG_INFINITY)].prop_map(f64::to_bits),
+    ]
+}
+
+fn steps(clock: bool) -> impl Strategy<Value = Vec<Step>> {
+    // Four days around now, in minutes, and now and then the far past.
+    let at = prop_oneof![30 => -3000_i64..2000, 1 => Just(-20_000_000_i64)];
+    let sample = (0_u8..6, at, value()).prop_map(|(series, minute, bits)| (series, NOW + minute * 60_000, bits));
+    let hours = if clock { -2_i64..40 } else { 0..1 };
+    let step = prop_oneof![
+        6 => proptest::collection::vec(sample, 1..40).prop_map(Step::Append),
+        3 => any::<bool>().prop_map(|merge| Step::Flush { merge }),
+        2 => (proptest::option::of(0_u8..6), 0_u8..3, -60_i64..20, 0_i64..60)
+            .prop_map(|(host, metric, from, hours)| Step::Delete { host, metric, from, hours }),
+        1 => Just(Step::Clean),
+        2 => Just(Step::Tidy),
+        2 => hours.prop_map(Step::Clock),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..24)
+}
+
+fn options(retention: Retention) -> StoreOptions {
+    let forever = Millis::from_days(100_000);
+    StoreOptions { ooo_window: forever, ahead_max: forever, background: false, retention, ..StoreOptions::default() }
+}
+
+/// What should be there.
+#[derive(Default)]
+struct Model {
+    samples: BTreeMap<Labels, Run>,
+}
+
+impl Model {
+    fn delete(&mut self, matchers: &[Matcher], range: TimeRange) {
+        for (labels, run) in &mut self.samples {
+            if matchers.iter().all(|matcher| matcher.matches_labels(labels.as_ref())) {
+                run.retain(|at, _| !range.contains(Timestamp(*at)));
+            }
+        }
+        self.samples.retain(|_, run| !run.is_empty());
+    }
+
+    fn expire(&mut self, retention: &Retention, now: i64) {
+        for (labels, run) in &mut self.samples {
+            if let Keep::For(span) = retention.times_of(labels.as_ref()).raw {
+                run.retain(|at, _| (at.div_euclid(DAY) + 1) * DAY > now - span.0);
+            }
+        }
+        self.samples.retain(|_, run| !run.is_empty());
+    }
+}
+
+/// Bucket start → count, numbers, and the bits of sum, min, max, first, last, increase.
+type Buckets = BTreeMap<i64, (u32, u32, [u64; 6])>;
+
+fn rolled(run: &Run, resolution: Resolution) -> Buckets {
+    let width = resolution.millis();
+    let mut samples: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+    for (at, bits) in run {
+        samples.entry(at.div_euclid(width) * width).or_default().push(f64::from_bits(*bits));
+    }
+    let mut before: Option<(i64, f64)> = None;
+    let mut buckets = Buckets::new();
+    for (ts, values) in samples {
+        let numbers: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+        let all = lake::ChunkAggregates::of(&values);
+        let mut increase = 0.0;
+        let same_day = before.filter(|(at, _)| at.div_euclid(DAY) == ts.div_euclid(DAY)).map(|(_, value)| value);
+        if let (Some(before), Some(&first)) = (same_day, numbers.first()) {
+            increase = if first < before { first } else { first - before };
+        }
+        if let Some(&last) = numbers.last() {
+            before = Some((ts, last));
+        }
+        let increase = increase + all.increase;
+        let bits = [all.sum, all.min, all.max, all.first, all.last, increase].map(f64::to_bits);
+        buckets.insert(ts, (values.len() as u32, numbers.len() as u32, bits));
+    }
+    buckets
+}
+
+fn read_rollups(bench: &Bench, resolution: Resolution, range: TimeRange) -> BTreeMap<Labels, Buckets> {
+    let select = bench.store().selector();
+    let set = select.rollups(resolution, &SelectRequest { matchers: &[], range, series_max: 0 }).expect("selects");
+    let mut found = BTreeMap::new();
+    for i in 0..set.len() {
+        let mut rows = Vec::new();
+        set.read(i, &mut rows).expect("reads");
+        let bucket = |row: series::Rollup| {
+            let bits = [row.sum, row.min, row.max, row.first, row.last, row.increase].map(f64::to_bits);
+            (row.ts, (row.count, row.numbers, bits))
+        };
+        let buckets: Buckets = rows.into_iter().map(bucket).collect();
+        if !buckets.is_empty() {
+            found.insert(set.labels(i).clone(), buckets);
+        }
+    }
+    found
+}
+
+/// NaN payloads of sums and rises are the processor's; everything else is compared bit for bit.
+fn normal(buckets: &mut Buckets) {
+    for (_, _, bits) in buckets.values_mut() {
+        for bits in bits.iter_mut().filter(|bits| f64::from_bits(**bits).is_nan()) {
+            *bits = f64::NAN.to_bits();
+        }
+    }
+}
+
+struct Play {
+    bench: Bench,
+    model: Model,
+    retention: Retention,
+}
+
+impl Play {
+    fn new(retention: Retention) -> Self {
+        let mut bench = Bench::new();
+        bench.reopen(options(retention.clone()));
+        Self { bench, model: Model::default(), retention }
+    }
+
+    fn now(&self) -> i64 {
+        self.bench.now().0
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Append(samples) => {
+                let mut batch = Batch::default();
+                for (series, at, bits) in samples {
+                    batch.begin_labels(&labels(series)).expect("small");
+                    batch.push(Timestamp(at), f64::from_bits(bits));
+                    self.model.samples.entry(labels(series)).or_default().insert(at, bits);
+                }
+                assert!(self.bench.append(batch).rejected.is_empty());
+            }
+            Step::Flush { merge } => drop(self.bench.store().flush(merge).expect("flushes")),
+            Step::Delete { host, metric, from, hours } => {
+                let matcher = match host {
+                    Some(host) => Matcher::equal("host", format!("h{host}")),
+                    None => Matcher::equal("__name__", format!("m{metric}")),
+                };
+                let range = TimeRange::new(Timestamp(NOW + from * HOUR), Timestamp(NOW + (from + hours) * HOUR));
+                let selector = vec![vec![matcher]];
+                self.bench.store().delete_series(&selector, range).expect("deletes");
+                self.model.delete(&selector[0], range);
+            }
+            Step::Clean => drop(self.bench.store().clean_deleted().expect("cleans")),
+            Step::Tidy => self.bench.store().tidy().expect("tidies"),
+            Step::Clock(hours) => self.bench.set_now(Timestamp(self.now() + hours * HOUR)),
+            Step::Reopen => self.bench.reopen(options(self.retention.clone())),
+        }
+    }
+
+    fn check_samples(&self) -> Result<(), TestCaseError> {
+        let expected: BTreeMap<_, Vec<_>> = (self.model.samples.iter())
+            .map(|(labels, run)| (labels.clone(), run.iter().map(|(k, v)| (*k, *v)).collect()))
+            .collect();
+        let mut found = self.bench.read_all();
+        found.retain(|_, run| !run.is_empty());
+        prop_assert_eq!(found, expected);
+        Ok(())
+    }
+
+    fn check_rollups(&self, range: TimeRange) -> Result<(), TestCaseError> {
+        for resolution in Resolution::ALL {
+            let mut found = read_rollups(&self.bench, resolution, range);
+            let mut expected: BTreeMap<_, _> =
+                (self.model.samples.iter()).map(|(labels, run)| (labels.clone(), rolled(run, resolution))).collect();
+            for buckets in expected.values_mut() {
+                buckets.retain(|ts, _| range.contains(Timestamp(*ts)));
+            }
+            expected.retain(|_, buckets| !buckets.is_empty());
+            found.values_mut().chain(expected.values_mut()).for_each(normal);
+            prop_assert_eq!(found, expected, "{:?}", resolution);
+        }
+        Ok(())
+    }
+}
+
+fn parts() -> [TimeRange; 2] {
+    [TimeRange::ALL, TimeRange::new(Timestamp(NOW - 30 * HOUR), Timestamp(NOW - 3 * HOUR))]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_life_reads_like_a_map(steps in steps(true)) {
+        let mut play = Play::new(Retention::default());
+        for step in steps {
+            play.step(step);
+            play.check_samples()?;
+            for range in parts() {
+                play.check_rollups(range)?;
+            }
+        }
+    }
+
+}
+
+proptest! {
+    // Each step flushes, and a flush waits for the disk.
+    #![proptest_config(ProptestConfig { cases: 10, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_expires_goes_by_whole_days_and_by_rule(steps in steps(true)) {
+        let days = |n| Keep::For(Millis::from_days(n));
+        let times = KeepTimes { raw: days(3), ..KeepTimes::default() };
+        let short = KeepTimes { raw: days(1), ..KeepTimes::default() };
+        let rule = RetentionRule { matchers: vec![Matcher::equal("__name__", "m0")], times: short };
+        let mut play = Play::new(Retention { times, rules: vec![rule] });
+        for step in steps {
+            play.step(step);
+            play.bench.store().flush(false).expect("flushes");
+            play.bench.store().tidy().expect("tidies");
+            play.model.expire(&play.retention, play.now());
+            play.check_samples()?;
+        }
+    }
+}
+
+fn one(series: u8, at: i64, value: f64) -> Step {
+    Step::Append(vec![(series, at, value.to_bits())])
+}
+
+#[test]
+fn roll_ups_outlive_their_samples_and_late_ones_do_not_spoil_them() {
+    let times = KeepTimes { raw: Keep::For(Millis::from_days(2)), ..KeepTimes::default() };
+    let mut play = Play::new(Retention { times, rules: Vec::new() });
+    let old = (NOW.div_euclid(DAY) - 1) * DAY;
+    for minute in 0..30 {
+        play.step(one(0, old + minute * 60_000, minute as f64));
+    }
+    play.step(Step::Flush { merge: false });
+    let before = read_rollups(&play.bench, Resolution::FiveMinutes, TimeRange::ALL);
+    assert_eq!(before[&labels(0)].len(), 6);
+
+    play.step(Step::Clock(72));
+    play.step(Step::Tidy);
+    assert!(play.bench.read_all().values().all(Vec::is_empty), "the samples are gone");
+    assert_eq!(read_rollups(&play.bench, Resolution::FiveMinutes, TimeRange::ALL), before);
+
+    play.step(one(0, old, 1000.0));
+    for step in [Step::Flush { merge: false }, Step::Tidy, Step::Reopen] {
+        play.step(step);
+        assert_eq!(read_rollups(&play.bench, Resolution::FiveMinutes, TimeRange::ALL), before);
+    }
+    let stats = play.bench.store().stats();
+    assert_eq!((stats.files, stats.rollup_files, stats.file_samples), (0, 2, 0));
+
+    play.step(Step::Delete { host: Some(0), metric: 0, from: -100, hours: 200 });
+    assert!(read_rollups(&play.bench, Resolution::Hour, TimeRange::ALL).is_empty());
+    play.step(Step::Clean);
+    let stats = play.bench.store().stats();
+    assert_eq!((stats.rollup_files, stats.tombstones), (0, 0));
+}
+
+#[test]
+fn deletions_survive_a_restart_and_leave_the_files_when_cleaned() {
+    let mut play = Play::new(Retention::default());
+    play.step(Step::Append((0..100).map(|i| (1, NOW + i * 1000, 1.0_f64.to_bits())).collect()));
+    play.step(Step::Append((0..100).map(|i| (2, NOW + i * 1000, 2.0_f64.to_bits())).collect()));
+    play.step(Step::Delete { host: Some(1), metric: 0, from: -1, hours: 2 });
+    play.step(one(1, NOW + 5000, 7.0));
+    for _ in 0..2 {
+        play.check_samples().expect("equal");
+        play.step(Step::Reopen);
+    }
+    assert_eq!(play.bench.store().stats().tombstones, 1);
+    play.step(Step::Flush { merge: true });
+    play.step(Step::Clean);
+    play.check_samples().expect("equal");
+    let stats = play.bench.store().stats();
+    assert_eq!((stats.tombstones, stats.file_samples, stats.files), (0, 101, 1));
+}
+
+#[test]
+fn many_flushes_of_a_day_become_few_files_without_being_asked() {
+    let mut play = Play::new(Retention::default());
+    for round in 0..40 {
+        play.step(one(0, NOW + round, round as f64));
+        play.step(Step::Flush { merge: false });
+        play.step(Step::Tidy);
+        assert!(play.bench.store().stats().files < 16);
+    }
+    play.step(Step::Clock(48));
+    play.step(Step::Tidy);
+    let stats = play.bench.store().stats();
+    assert_eq!((stats.files, stats.rollup_files), (1, 2), "a closed day is one file with its roll-ups");
+    play.check_samples().expect("equal");
+}
+
+#[test]
+fn odd_names_and_returning_series_keep_their_samples() {
+    let mut play = Play::new(Retention::default());
+    let odd = Labels::from_pairs([("__name__", "temp °C/min"), ("straße \"1\"", "a\\b\u{1f680}")]).expect("valid");
+    for (round, bits) in
+        [0x7ff8_0000_dead_beef_u64, (-0.0_f64).to_bits(), 1, f64::MAX.to_bits()].into_iter().enumerate()
+    {
+        let at = NOW + round as i64 * 20 * DAY;
+        let mut batch = Batch::default();
+        batch.begin_labels(&odd).expect("small");
+        batch.push(Timestamp(at), f64::from_bits(bits));
+        play.bench.append(batch);
+        play.model.samples.entry(odd.clone()).or_default().insert(at, bits);
+        for step in [Step::Flush { merge: round % 2 == 0 }, Step::Clock(20 * 24), Step::Tidy, Step::Reopen] {
+            play.step(step);
+            play.check_samples().expect("equal");
+            play.check_rollups(TimeRange::ALL).expect("equal");
+        }
+    }
+}
