@@ -58,6 +58,11 @@ pub enum RejectionReason {
         /// Length of the window.
         window: Millis,
     },
+    /// Older than anything is kept: it would be dropped at once.
+    Expired {
+        /// Longest keep time.
+        keep: Millis,
+    },
     /// Further in the future than allowed.
     TooNew {
         /// How far ahead a timestamp may be.
@@ -109,6 +114,7 @@ impl fmt::Display for RejectionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooOld { window } => write!(f, "older than the out-of-order window of {window}"),
+            Self::Expired { keep } => write!(f, "older than the retention of {keep}"),
             Self::TooNew { ahead } => write!(f, "more than {ahead} in the future"),
             Self::SeriesLimit { limit } => write!(f, "new series beyond the limit of {limit} active series"),
         }
@@ -120,6 +126,7 @@ impl RejectionReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TooOld { .. } => "too_old",
+            Self::Expired { .. } => "expired",
             Self::TooNew { .. } => "too_new",
             Self::SeriesLimit { .. } => "series_limit",
         }

@@ -81,12 +81,12 @@ impl Retention {
         self.rules.iter().fold(self.times.raw, |longest, rule| longest.longest(rule.times.raw))
     }
 
-    /// Samples before this are over for every series; `i64::MIN` when some are kept for ever.
-    pub(crate) fn oldest_raw(&self, now: Timestamp) -> i64 {
+    /// Samples before this time are over for every series, with the keep time that says so.
+    pub(crate) fn oldest_raw(&self, now: Timestamp) -> Option<(Timestamp, Millis)> {
         match self.raw_longest() {
-            Keep::Forever => i64::MIN,
+            Keep::Forever => None,
             // The whole day in which the horizon lies is still kept.
-            Keep::For(span) => now.0.saturating_sub(span.0).div_euclid(DAY).saturating_mul(DAY),
+            Keep::For(span) => Some((Timestamp((now - span).0.div_euclid(DAY).saturating_mul(DAY)), span)),
         }
     }
 
@@ -139,8 +139,8 @@ mod tests {
         assert_eq!(retention.raw_longest(), days(30));
         let now = Timestamp(100 * DAY + 5);
         assert_eq!([93, 94, 70, 71].map(|day| retention.passed(day * DAY, now)), [1, 0, 2, 1]);
-        assert_eq!(retention.oldest_raw(now), 70 * DAY);
-        assert_eq!(Retention::default().oldest_raw(now), i64::MIN);
+        assert_eq!(retention.oldest_raw(now), Some((Timestamp(70 * DAY), Millis::from_days(30))));
+        assert_eq!(Retention::default().oldest_raw(now), None);
     }
 
     #[test]

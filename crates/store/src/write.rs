@@ -48,6 +48,8 @@ struct Bounds {
     newest: Timestamp,
     ahead: Millis,
     window: Millis,
+    /// Start of the oldest day of which anything is kept, and how long that is.
+    kept: Option<(Timestamp, Millis)>,
     origin: Origin,
 }
 
@@ -158,6 +160,7 @@ impl Writer {
             newest: self.clock.now() + self.options.ahead_max,
             ahead: self.options.ahead_max,
             window: self.options.ooo_window,
+            kept: self.options.retention.oldest_raw(self.clock.now()),
             origin: self.origin,
         }
     }
@@ -176,6 +179,9 @@ impl Bounds {
         match self.origin {
             Origin::Own => None,
             Origin::Sender | Origin::Import if at > self.newest => Some(RejectionReason::TooNew { ahead: self.ahead }),
+            Origin::Sender | Origin::Import if self.kept.is_some_and(|(oldest, _)| at < oldest) => {
+                self.kept.map(|(_, keep)| RejectionReason::Expired { keep })
+            }
             Origin::Import => None,
             Origin::Sender => {
                 let late = last.is_some_and(|last| at.0 < last.saturating_sub(self.window.0));

@@ -178,7 +178,8 @@ impl Play {
                     batch.push(Timestamp(at), f64::from_bits(bits));
                     self.model.samples.entry(labels(series)).or_default().insert(at, bits);
                 }
-                assert!(self.bench.append(batch).rejected.is_empty());
+                let answer = self.bench.append_own(batch);
+                assert!(answer.rejected.is_empty(), "{answer:?}");
             }
             Step::Flush { merge } => drop(self.bench.store().flush(merge).expect("flushes")),
             Step::Delete { host, metric, from, hours } => {
@@ -356,4 +357,18 @@ fn odd_names_and_returning_series_keep_their_samples() {
             play.check_rollups(TimeRange::ALL).expect("equal");
         }
     }
+}
+
+#[test]
+fn a_sender_is_told_that_a_sample_is_older_than_anything_is_kept() {
+    let times = KeepTimes { raw: Keep::For(Millis::from_days(2)), ..KeepTimes::default() };
+    let play = Play::new(Retention { times, rules: Vec::new() });
+    let mut batch = Batch::default();
+    for at in [NOW - 4 * DAY, NOW] {
+        batch.begin_labels(&labels(0)).expect("small");
+        batch.push(Timestamp(at), 1.0);
+    }
+    let answer = play.bench.append(batch);
+    assert_eq!((answer.samples, answer.rejected.len()), (1, 1));
+    assert_eq!(answer.rejected[0].reason.to_string(), "older than the retention of 2d");
 }
