@@ -191,6 +191,7 @@ fn store_options(settings: &Settings) -> Result<StoreOptions, EngineError> {
         series_max: settings.store.series_max,
         memtable_bytes: settings.store.memtable_mib.max(1) << 20,
         memtable_age: settings.store.memtable_age.0,
+        cache_bytes: settings.store.cache_mib << 20,
         retention,
         ..StoreOptions::default()
     })

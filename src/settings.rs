@@ -65,6 +65,8 @@ pub struct StoreSettings {
     pub memtable_mib: u64,
     /// Age of fresh samples before they go to files.
     pub memtable_age: Span,
+    /// Memory of decoded chunks kept between queries, MiB; 0 keeps none.
+    pub cache_mib: u64,
 }
 
 /// Bounds of queries.
@@ -315,6 +317,7 @@ impl Default for StoreSettings {
             series_max: 2_000_000,
             memtable_mib: 64,
             memtable_age: Span::minutes(10),
+            cache_mib: 64,
         }
     }
 }

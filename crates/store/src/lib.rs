@@ -12,6 +12,7 @@
 //!
 //! This room knows no HTTP, no query language and no async runtime; arrow and Parquet stay inside `lake`.
 
+mod cache;
 mod compact;
 mod delete;
 mod error;
@@ -36,6 +37,7 @@ mod tombstone;
 mod upkeep;
 mod write;
 
+pub use cache::CacheStats;
 pub use delete::DeleteReport;
 pub use error::StoreError;
 pub use folder::{DataFolder, FORMAT};

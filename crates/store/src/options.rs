@@ -20,6 +20,8 @@ pub struct StoreOptions {
     pub memtable_age: Millis,
     /// Unwritten bytes that may wait for the log.
     pub queue_bytes: usize,
+    /// Decoded chunks that are kept between queries; 0 keeps none.
+    pub cache_bytes: u64,
     /// How long samples and roll-ups are kept.
     pub retention: Retention,
     /// Whether flushes and compactions run by themselves; otherwise only when asked for.
@@ -37,6 +39,7 @@ impl Default for StoreOptions {
             memtable_bytes: 64 << 20,
             memtable_age: Millis::from_mins(10),
             queue_bytes: 64 << 20,
+            cache_bytes: 64 << 20,
             retention: Retention::default(),
             background: true,
             sync: wal::SyncMode::Always,

@@ -3,15 +3,19 @@
 //! All bytes are fetched when the set is made, one pass a file, so later flushes and compactions cannot change it;
 //! decoding waits until a series is read, on whichever thread reads it.
 
+use std::sync::Arc;
+
 use lake::ChunkBytes;
 use series::{Columns, Labels, SelectError, SeriesSet, TimeRange};
 
+use crate::cache::{ChunkCache, ChunkKey};
 use crate::merge;
 use crate::tombstone;
 
 /// The selected series, sorted by labels.
 pub(crate) struct Selection {
     pub(crate) series: Vec<Selected>,
+    pub(crate) cache: Arc<ChunkCache>,
 }
 
 /// What the layers hold of one series.
@@ -31,11 +35,20 @@ pub(crate) struct StoredRun {
     pub(crate) chunks: Vec<StoredChunk>,
 }
 
-/// One encoded chunk.
+/// One chunk.
 pub(crate) struct StoredChunk {
     pub(crate) min_ts: i64,
     pub(crate) max_ts: i64,
-    pub(crate) bytes: ChunkBytes,
+    pub(crate) key: ChunkKey,
+    pub(crate) body: ChunkBody,
+}
+
+/// A chunk as it was found.
+pub(crate) enum ChunkBody {
+    /// In a file.
+    Encoded(ChunkBytes),
+    /// In the cache.
+    Decoded(Arc<Columns>),
 }
 
 impl SeriesSet for Selection {
@@ -51,7 +64,7 @@ impl SeriesSet for Selection {
         let selected = &self.series[i];
         let mut runs = Vec::with_capacity(selected.stored.len() + selected.memory.len());
         for stored in &selected.stored {
-            runs.push(decode_run(stored, range)?);
+            runs.push(decode_run(stored, range, &self.cache)?);
         }
         runs.extend(selected.memory.iter().map(|copy| clip(copy.clone(), range)));
         merge::merge(runs, out);
@@ -59,14 +72,26 @@ impl SeriesSet for Selection {
     }
 }
 
-fn decode_run(stored: &StoredRun, range: TimeRange) -> Result<Columns, SelectError> {
+fn decode_run(stored: &StoredRun, range: TimeRange, cache: &ChunkCache) -> Result<Columns, SelectError> {
     let mut run = Columns::default();
     let wanted = |chunk: &&StoredChunk| chunk.min_ts < range.end.0 && range.start.0 <= chunk.max_ts;
     for chunk in stored.chunks.iter().filter(wanted) {
-        decode_chunk(&chunk.bytes, &mut run)
-            .map_err(|why| SelectError::Damaged { file: stored.file.to_string(), why })?;
+        match &chunk.body {
+            ChunkBody::Decoded(columns) => append_part(&mut run, columns, range),
+            ChunkBody::Encoded(bytes) => {
+                let mut columns = Columns::default();
+                decode_chunk(bytes, &mut columns)
+                    .map_err(|why| SelectError::Damaged { file: stored.file.to_string(), why })?;
+                if cache.is_on() {
+                    let columns = Arc::new(columns);
+                    append_part(&mut run, &columns, range);
+                    cache.put(chunk.key, &columns);
+                } else {
+                    append_part(&mut run, &columns, range);
+                }
+            }
+        }
     }
-    let mut run = clip(run, range);
     tombstone::cut(&mut run, &stored.deleted);
     Ok(run)
 }
@@ -79,6 +104,13 @@ pub(crate) fn decode_chunk(bytes: &ChunkBytes, out: &mut Columns) -> Result<(), 
         return Err(format!("{} timestamps but {} values", out.timestamps.len(), out.values.len()));
     }
     Ok(())
+}
+
+fn append_part(run: &mut Columns, chunk: &Columns, range: TimeRange) {
+    let end = chunk.timestamps.partition_point(|&at| at < range.end.0);
+    let start = chunk.timestamps.partition_point(|&at| at < range.start.0).min(end);
+    run.timestamps.extend_from_slice(&chunk.timestamps[start..end]);
+    run.values.extend_from_slice(&chunk.values[start..end]);
 }
 
 fn clip(mut run: Columns, range: TimeRange) -> Columns {

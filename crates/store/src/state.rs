@@ -2,7 +2,7 @@
 //!
 //! A reader clones all of it under one lock, so a flush, compaction or deletion either has happened for it or has not.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use lake::{ChunkFile, FileEntry};
@@ -39,10 +39,8 @@ pub(crate) struct OpenFile {
     pub(crate) file: ChunkFile,
     /// Its number in this process: never given twice.
     pub(crate) number: u64,
-    /// How often queries have read from it.
+    /// How many queries have read from it.
     pub(crate) reads: AtomicU64,
-    /// When a query last read from it, milliseconds; `i64::MIN` for never.
-    pub(crate) last_read: AtomicI64,
     guard: FileGuard,
 }
 
@@ -143,8 +141,7 @@ impl OpenFile {
         let file = ChunkFile::open(Arc::clone(disk), &entry)?;
         let number = OPENED.fetch_add(1, Ordering::Relaxed);
         let guard = FileGuard::new(disk, &entry);
-        let (reads, last_read) = (AtomicU64::new(0), AtomicI64::new(i64::MIN));
-        Ok(Arc::new(Self { entry, file, number, reads, last_read, guard }))
+        Ok(Arc::new(Self { entry, file, number, reads: AtomicU64::new(0), guard }))
     }
 
     /// Whether a sample may lie in `range`.

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::cache::CacheStats;
+
 /// A snapshot of figures; counters start at zero when the store opens.
 #[derive(Debug, Clone, Default)]
 pub struct StoreStats {
@@ -56,6 +58,8 @@ pub struct StoreStats {
     pub rollup_rows: u64,
     /// Flushes and compactions that failed.
     pub failures: u64,
+    /// Decoded chunks kept between queries.
+    pub cache: CacheStats,
 }
 
 /// Live counters of the background work.

@@ -12,6 +12,7 @@ use roaring::RoaringBitmap;
 use series::{Append, Clock, Select, Timestamp};
 use wal::{Log, LogOptions, ReplayReport, Storage};
 
+use crate::cache::ChunkCache;
 use crate::delete;
 use crate::error::StoreError;
 use crate::flush::{self, APP_ID};
@@ -130,7 +131,14 @@ impl Store {
         let files = recover::open_files(&disk, &chunks, &dictionary.index)?;
         let rollups = open_rollups(&disk)?;
         let flushed = chunks.snapshot().txns.get(APP_ID).map_or(0, |&version| flush::flushed_lsn(version));
-        let tables = Arc::new(Tables::new(chunks, series_table, rollups, dictionary.index, files));
+        let tables = Arc::new(Tables::new(
+            chunks,
+            series_table,
+            rollups,
+            dictionary.index,
+            files,
+            ChunkCache::new(options.cache_bytes),
+        ));
         let storage = folder.storage();
         let kept = metadata_file::read(&*storage);
         tables.add_metadata(&kept.map_err(|source| StoreError::Folder { path: folder.root().to_owned(), source })?);
@@ -394,6 +402,7 @@ impl Shared {
         stats.rollup_files = rollups().count() as u64;
         stats.rollup_bytes = rollups().map(|entry| entry.size).sum();
         stats.rollup_rows = rollups().map(|entry| entry.rows).sum();
+        stats.cache = self.tables.cache.stats();
         stats.tombstones = layers.tombstones.list.len() as u64;
         self.counters.fill(&mut stats);
         self.tally.fill(&mut stats);

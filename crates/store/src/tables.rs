@@ -11,10 +11,11 @@ use series::{
     TimeRange,
 };
 
+use crate::cache::ChunkCache;
 use crate::index::{SeriesIndex, SeriesNumber};
 use crate::payload::LogBatch;
 use crate::rollup;
-use crate::set::{Selected, Selection, StoredChunk, StoredRun};
+use crate::set::{ChunkBody, Selected, Selection, StoredChunk, StoredRun};
 use crate::state::{Layers, OpenFile, State};
 use crate::tombstone::Tombstones;
 
@@ -28,6 +29,7 @@ pub(crate) struct Tables {
     /// By [`Resolution`] number.
     pub(crate) rollups: [Arc<Table>; 2],
     pub(crate) state: State,
+    pub(crate) cache: Arc<ChunkCache>,
     index: RwLock<SeriesIndex>,
     metadata: RwLock<BTreeMap<String, Metadata>>,
     /// Whether metadata changed since it was last written to disk.
@@ -41,12 +43,14 @@ impl Tables {
         rollups: [Arc<Table>; 2],
         index: SeriesIndex,
         files: Vec<Arc<OpenFile>>,
+        cache: ChunkCache,
     ) -> Self {
         Self {
             chunks,
             dictionary,
             rollups,
             state: State::new(files),
+            cache: Arc::new(cache),
             index: RwLock::new(index),
             metadata: RwLock::default(),
             metadata_is_new: AtomicBool::new(false),
@@ -129,14 +133,14 @@ impl Tables {
             (numbers.clone(), selected.collect::<Vec<_>>())
         };
         for file in layers.files.iter().filter(|file| file.overlaps(request.range)) {
-            attach_chunks(file, request.range, &layers.tombstones, &mut series)
+            attach_chunks(file, request.range, &layers.tombstones, &self.cache, &mut series)
                 .map_err(|err| lake_fault(&file.entry, &err))?;
         }
         attach_memory(layers, request.range, &numbers, &mut series);
         let mut series: Vec<_> = series.into_iter().map(|(_, selected)| selected).collect();
         series.retain(|selected| !selected.stored.is_empty() || !selected.memory.is_empty());
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(Selection { series })
+        Ok(Selection { series, cache: Arc::clone(&self.cache) })
     }
 }
 
@@ -204,6 +208,7 @@ fn attach_chunks(
     file: &OpenFile,
     range: TimeRange,
     tombstones: &Tombstones,
+    cache: &ChunkCache,
     series: &mut [(series::SeriesId, Selected)],
 ) -> Result<(), lake::LakeError> {
     let keys = file.file.keys()?;
@@ -220,16 +225,27 @@ fn attach_chunks(
         return Ok(());
     }
     wanted.sort_unstable();
-    let rows: Vec<u32> = wanted.iter().map(|&(row, _)| row).collect();
-    let path: std::sync::Arc<str> = std::sync::Arc::from(file.entry.path.as_str());
+    file.reads.fetch_add(1, Ordering::Relaxed);
+    let decoded: Vec<_> = wanted.iter().map(|&(row, _)| cache.get((file.number, row))).collect();
+    let missing = wanted.iter().zip(&decoded).filter(|(_, decoded)| decoded.is_none());
+    let rows: Vec<u32> = missing.map(|(&(row, _), _)| row).collect();
+    let mut fetched = file.file.fetch(&rows)?.into_iter();
+    let path: Arc<str> = Arc::from(file.entry.path.as_str());
     let mut last_owner = None;
-    for ((row, at), bytes) in wanted.into_iter().zip(file.file.fetch(&rows)?) {
-        let chunk = StoredChunk { min_ts: keys.min_ts[row as usize], max_ts: keys.max_ts[row as usize], bytes };
+    for ((row, at), decoded) in wanted.into_iter().zip(decoded) {
+        let Some(body) = decoded.map(ChunkBody::Decoded).or_else(|| fetched.next().map(ChunkBody::Encoded)) else {
+            return Err(lake::LakeError::Damaged {
+                file: file.entry.path.clone(),
+                why: "fewer chunks than rows".into(),
+            });
+        };
+        let (min_ts, max_ts) = (keys.min_ts[row as usize], keys.max_ts[row as usize]);
+        let chunk = StoredChunk { min_ts, max_ts, key: (file.number, row), body };
         let (series_id, selected) = &mut series[at];
         let runs = &mut selected.stored;
         if last_owner != Some(at) {
             let deleted = tombstones.ranges_of(&file.entry, series_id.0);
-            runs.push(StoredRun { file: std::sync::Arc::clone(&path), deleted, chunks: Vec::new() });
+            runs.push(StoredRun { file: Arc::clone(&path), deleted, chunks: Vec::new() });
             last_owner = Some(at);
         }
         if let Some(run) = runs.last_mut() {
