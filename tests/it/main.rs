@@ -20,6 +20,7 @@ mod faults;
 mod folder;
 mod http;
 mod ledger;
+mod life;
 mod page;
 mod pipeline;
 mod program;

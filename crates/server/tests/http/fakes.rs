@@ -14,10 +14,10 @@ use series::{
     RejectionReason, Select, SelectError, SelectRequest, SeriesSet, TimeRange, Timestamp,
 };
 use server::{
-    Anomaly, AnomalyKind, Band, Confidence, Copies, Filter, FlushReport, ForecastChart, ForecastSummary, HostLoad,
-    IngestStats, Insight, Level, Maintenance, MaintenanceError, Mark, MetricFamily, MetricKind, Parts, Readiness,
-    Recommendation, Saving, SeriesStats, Settings, SqlAnswer, SqlFailure, SqlFault, SqlFormat, SqlRequest, SqlService,
-    TableColumn, TableInfo, Tally, Telemetry, Threshold,
+    AdminError, Anomaly, AnomalyKind, Band, Confidence, Copies, Filter, FlushReport, ForecastChart, ForecastSummary,
+    HostLoad, IngestStats, Insight, Level, Maintenance, MaintenanceError, Mark, MetricFamily, MetricKind, Parts,
+    Readiness, Recommendation, Saving, SeriesStats, Settings, SqlAnswer, SqlFailure, SqlFault, SqlFormat, SqlRequest,
+    SqlService, TableColumn, TableInfo, Tally, Telemetry, Threshold,
 };
 
 /// The present of the fakes: 2026-11-21 14:32:00 UTC.
@@ -307,6 +307,19 @@ impl Maintenance for World {
     fn series_stats(&self, limit: usize) -> SeriesStats {
         let by_metric = vec![Tally { name: "up".into(), value: 2 }, Tally { name: "down".into(), value: 1 }];
         SeriesStats { series: 3, label_pairs: 5, chunks: 4, by_metric: cut(by_metric, limit), ..SeriesStats::default() }
+    }
+
+    fn delete_series(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<(), AdminError> {
+        if *lock(&self.mood) == Mood::DiskFull {
+            return Err(AdminError::Failed("disk is full".into()));
+        }
+        for labels in self.matching(selectors, range) {
+            let mut stored = lock(&self.stored);
+            if let Some(samples) = stored.get_mut(&labels) {
+                samples.retain(|at, _| !range.contains(Timestamp(*at)));
+            }
+        }
+        Ok(())
     }
 
     fn retention(&self) -> String {

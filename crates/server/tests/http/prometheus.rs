@@ -1,9 +1,10 @@
 //! The Prometheus API: envelopes, shapes, parameters.
 
+use axum::body::Body;
 use serde_json::json;
 
 use crate::Server;
-use crate::fakes::HOSTILE;
+use crate::fakes::{HOSTILE, Mood, lock};
 
 fn stocked() -> Server {
     let server = Server::new();
@@ -193,4 +194,33 @@ async fn the_probe_for_a_ruler_finds_none() {
     let answer = stocked().get("/api/v1/rules/test/test").await;
     assert_eq!(answer.status, 404);
     assert!(answer.text().contains("page not found"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn series_are_deleted_in_the_range_that_is_named() {
+    let server = Server::new();
+    server.world.put(&[("__name__", "up"), ("job", "a")], &[(1000, 1.0), (2000, 1.0), (3000, 1.0)]);
+    server.world.put(&[("__name__", "up"), ("job", "b")], &[(2000, 1.0)]);
+    let path = "/api/v1/admin/tsdb/delete_series";
+    let gone = server.post(&format!("{path}?match[]=up{{job=\"a\"}}&start=2&end=3"), "", Body::empty()).await;
+    assert_eq!((gone.status.as_u16(), gone.body.len()), (204, 0));
+    let left: Vec<usize> = lock(&server.world.stored).values().map(|samples| samples.len()).collect();
+    assert_eq!(left, [1, 1], "the end is inclusive and the other job is untouched");
+    for (query, words) in
+        [("", "no match[]"), ("?match[]=sum(up)", "selector"), ("?match[]=up&start=5&end=1", "before")]
+    {
+        let refused = server.post(&format!("{path}{query}"), "", Body::empty()).await;
+        assert_eq!((refused.status.as_u16(), refused.json()["errorType"].clone()), (400, json!("bad_data")), "{query}");
+        assert!(refused.text().contains(words), "{}", refused.text());
+    }
+    assert_eq!(server.get(path).await.status, 405);
+    *lock(&server.world.mood) = Mood::DiskFull;
+    assert_eq!(server.post(&format!("{path}?match[]=up"), "", Body::empty()).await.status, 500);
+}
+
+#[tokio::test]
+async fn administration_that_is_off_says_so() {
+    let off = Server::new().post("/api/v1/admin/tsdb/clean_tombstones", "", Body::empty()).await;
+    assert_eq!((off.status.as_u16(), off.json()["errorType"].clone()), (503, json!("unavailable")));
+    assert!(off.text().contains("admin_api: true"), "{}", off.text());
 }
