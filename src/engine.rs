@@ -192,6 +192,7 @@ fn store_options(settings: &Settings) -> Result<StoreOptions, EngineError> {
         memtable_bytes: settings.store.memtable_mib.max(1) << 20,
         memtable_age: settings.store.memtable_age.0,
         cache_bytes: settings.store.cache_mib << 20,
+        tiers: settings.tiers.as_ref().map(crate::settings::TierSettings::options),
         retention,
         ..StoreOptions::default()
     })

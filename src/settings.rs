@@ -6,6 +6,7 @@ mod environment;
 mod error;
 mod retention;
 mod span;
+mod tiers;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use error::SettingsError;
 pub use retention::{Keeping, RetentionRule, RetentionSettings};
 pub use span::Span;
+pub use tiers::TierSettings;
 
 /// Everything a user may set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub struct Settings {
     pub store: StoreSettings,
     /// How long data is kept.
     pub retention: RetentionSettings,
+    /// A second place for old files; without one all stay on the local disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tiers: Option<TierSettings>,
     /// Whether `/api/v1/admin/tsdb/*` may delete series.
     pub admin_api: bool,
     /// Bounds of queries.
@@ -272,6 +277,7 @@ impl Default for Settings {
             data: "./data".into(),
             store: StoreSettings::default(),
             retention: RetentionSettings::default(),
+            tiers: None,
             admin_api: false,
             query: QuerySettings::default(),
             forecast: ForecastSettings::default(),

@@ -9,7 +9,8 @@ use bytes::Bytes;
 pub struct FileEntry {
     /// Folder of the table, such as `default/chunks`.
     pub root: Arc<str>,
-    /// Path inside the table, such as `date=2026-11-21/0-1795244846123-….parquet`; the key in [`crate::Snapshot::files`].
+    /// Path inside the table, such as `date=2026-11-21/0-1795244846123-….parquet`, or the whole address of a file in another
+    /// store; the key in [`crate::Snapshot::files`].
     pub path: String,
     /// Bytes.
     pub size: u64,
@@ -46,9 +47,15 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
-    /// The object's full key.
+    /// The object's full key, in whichever store it is.
     pub fn key(&self) -> String {
-        format!("{}/{}", self.root, self.path)
+        let inside = if self.is_far() { self.path.rfind("/date=").map(|at| &self.path[at + 1..]) } else { None };
+        format!("{}/{}", self.root, inside.unwrap_or(&self.path))
+    }
+
+    /// Whether the file is in another store than the table's.
+    pub fn is_far(&self) -> bool {
+        self.path.contains("://")
     }
 
     /// Whether a sample of the closed range `[first, last]` may be inside.

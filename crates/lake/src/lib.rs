@@ -31,6 +31,7 @@ mod rollup_file;
 mod row;
 mod series_file;
 mod table;
+mod tier;
 
 pub use chunk_file::{ChunkBytes, ChunkFile, ChunkKeys, MetricRows, encode_chunk_file};
 pub use durable::durable_local;
@@ -42,3 +43,4 @@ pub use rollup_file::{RollupFile, RollupRow, encode_rollup_file};
 pub use row::{ChunkAggregates, ChunkRow};
 pub use series_file::{SeriesRow, encode_series_file, read_series_file};
 pub use table::{Commit, RetryPolicy, Table, TableKind};
+pub use tier::{FarStore, copy_chunk_file, open_far, remove_strays};

@@ -15,3 +15,4 @@ mod sink;
 
 pub(crate) use pass::{DayPass, End, drop_day};
 pub(crate) use plan::{Merge, Run, Shape, choose, days, merge_all};
+pub(crate) use sink::commit;

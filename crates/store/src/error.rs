@@ -77,6 +77,12 @@ pub enum StoreError {
         /// Deletions that may wait.
         limit: usize,
     },
+    /// A file lies in another object store than the configured one.
+    #[error("{file} lies in another store; set tiers.cold to its address")]
+    Elsewhere {
+        /// The file's address.
+        file: String,
+    },
     /// The disk has no room for the result of a compaction.
     #[error("compaction needs {need} bytes of free space and there are {free}; free space, or shorten the retention")]
     NoRoom {

@@ -3,6 +3,7 @@
 use series::Millis;
 
 use crate::retention::Retention;
+use crate::tier::TierOptions;
 
 /// Settings of a store; every bound has its default here and its answer in [`series::AppendError`] or
 /// [`series::RejectionReason`].
@@ -22,6 +23,8 @@ pub struct StoreOptions {
     pub queue_bytes: usize,
     /// Decoded chunks that are kept between queries; 0 keeps none.
     pub cache_bytes: u64,
+    /// A second object store for old files.
+    pub tiers: Option<TierOptions>,
     /// How long samples and roll-ups are kept.
     pub retention: Retention,
     /// Whether flushes and compactions run by themselves; otherwise only when asked for.
@@ -40,6 +43,7 @@ impl Default for StoreOptions {
             memtable_age: Millis::from_mins(10),
             queue_bytes: 64 << 20,
             cache_bytes: 64 << 20,
+            tiers: None,
             retention: Retention::default(),
             background: true,
             sync: wal::SyncMode::Always,

@@ -12,6 +12,7 @@ use crate::index::{SeriesIndex, SeriesNumber};
 use crate::payload;
 use crate::state::OpenFile;
 use crate::tables::{Tables, insert};
+use crate::tier::Disks;
 
 /// What the tables say about series.
 pub(crate) struct Dictionary {
@@ -46,15 +47,11 @@ fn add_row(dictionary: &mut Dictionary, entry: &FileEntry, row: SeriesRow) -> Re
 }
 
 /// Opens the files and widens each series to the span its chunks have.
-pub(crate) fn open_files(
-    disk: &Arc<dyn object_store::ObjectStore>,
-    table: &Table,
-    index: &SeriesIndex,
-) -> Result<Vec<Arc<OpenFile>>, StoreError> {
+pub(crate) fn open_files(disks: &Disks, table: &Table, index: &SeriesIndex) -> Result<Vec<Arc<OpenFile>>, StoreError> {
     let snapshot = table.snapshot();
     let mut files = Vec::with_capacity(snapshot.files.len());
     for entry in snapshot.files.values() {
-        let file = OpenFile::open(disk, entry.clone())?;
+        let file = OpenFile::open(disks.of(entry)?, entry.clone())?;
         let keys = file.file.keys()?;
         for i in 0..keys.series_id.len() {
             let id = series::SeriesId(keys.series_id[i]);

@@ -50,6 +50,14 @@ pub struct StoreStats {
     pub deletions: u64,
     /// Deletions that files still have to be cleaned of.
     pub tombstones: u64,
+    /// Chunk files in the second object store.
+    pub far_files: u64,
+    /// Their bytes.
+    pub far_bytes: u64,
+    /// Files moved there.
+    pub moved_away: u64,
+    /// Files brought back.
+    pub moved_back: u64,
     /// Roll-up files.
     pub rollup_files: u64,
     /// Their bytes.

@@ -26,6 +26,7 @@ use crate::rollup::{self, OpenRollup};
 use crate::state::Replacement;
 use crate::stats::{Counters, StoreStats};
 use crate::tables::Tables;
+use crate::tier::{Disks, TierOptions};
 use crate::tombstone;
 use crate::upkeep::{Memory, Tally};
 use crate::write::{Origin, WriteCounts, Writer};
@@ -54,6 +55,7 @@ pub struct Store {
 pub(crate) struct Shared {
     pub(crate) tables: Arc<Tables>,
     pub(crate) disk: Arc<dyn ObjectStore>,
+    pub(crate) disks: Disks,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn FileIds>,
     pub(crate) storage: Arc<dyn Storage>,
@@ -128,7 +130,8 @@ impl Store {
         let chunks = Arc::new(Table::open_or_create(Arc::clone(&disk), "default/chunks", TableKind::Chunks)?);
         let series_table = Arc::new(Table::open_or_create(Arc::clone(&disk), "default/series", TableKind::Series)?);
         let dictionary = recover::read_dictionary(&disk, &series_table)?;
-        let files = recover::open_files(&disk, &chunks, &dictionary.index)?;
+        let disks = Disks::open(Arc::clone(&disk), options.tiers.as_ref())?;
+        let files = recover::open_files(&disks, &chunks, &dictionary.index)?;
         let rollups = open_rollups(&disk)?;
         let flushed = chunks.snapshot().txns.get(APP_ID).map_or(0, |&version| flush::flushed_lsn(version));
         let tables = Arc::new(Tables::new(
@@ -155,11 +158,12 @@ impl Store {
             log: log_report,
             orphans: 0,
         };
-        report.orphans = remove_orphans(&tables, clock.now());
+        report.orphans = remove_orphans(&tables, &disks, clock.now());
         let described = Mutex::new(dictionary.described);
         let shared = Shared {
             tables,
             disk,
+            disks,
             clock,
             ids,
             storage,
@@ -355,6 +359,11 @@ impl Shared {
         &self.options.retention
     }
 
+    /// Where and when files move.
+    pub(crate) fn tiers(&self) -> Option<&TierOptions> {
+        self.options.tiers.as_ref()
+    }
+
     /// Whether the store closes: long work then ends at its next step.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
@@ -398,6 +407,9 @@ impl Shared {
             failed_batches: self.writes.failed_batches.load(Ordering::Relaxed),
             ..StoreStats::default()
         };
+        let far = || layers.files.iter().map(|file| &file.entry).filter(|entry| entry.is_far());
+        stats.far_files = far().count() as u64;
+        stats.far_bytes = far().map(|entry| entry.size).sum();
         let rollups = || layers.rollups.iter().flatten().map(|file| &file.entry);
         stats.rollup_files = rollups().count() as u64;
         stats.rollup_bytes = rollups().map(|entry| entry.size).sum();
@@ -452,12 +464,18 @@ fn open_log(
 }
 
 /// A failure to tidy up is logged and tried again at the next start: it must not keep the store from opening.
-fn remove_orphans(tables: &Tables, now: Timestamp) -> u64 {
+fn remove_orphans(tables: &Tables, disks: &Disks, now: Timestamp) -> u64 {
     let mut removed = 0;
     for table in [&tables.chunks, &tables.dictionary, &tables.rollups[0], &tables.rollups[1]] {
         match lake::remove_orphans(table, now.0, ORPHAN_AGE_MS) {
             Ok(orphans) => removed += orphans.removed,
             Err(err) => tracing::warn!(%err, "unnamed files not collected"),
+        }
+    }
+    if let Some(far) = &disks.far {
+        match lake::remove_strays(&tables.chunks, far, now.0, ORPHAN_AGE_MS) {
+            Ok(orphans) => removed += orphans.removed,
+            Err(err) => tracing::warn!(%err, "unnamed files of the second store not collected"),
         }
     }
     removed

@@ -15,6 +15,7 @@ use crate::rows::DAY;
 use crate::state::Layers;
 use crate::stats::StoreStats;
 use crate::store::{Shared, lock};
+use crate::tier::TierMemory;
 use crate::tombstone::{self, Tombstone, Tombstones};
 
 /// Free space that a pass leaves for the log and the next flush.
@@ -33,6 +34,7 @@ pub(crate) struct Memory {
     paused: BTreeMap<i64, i64>,
     /// When deletions were last looked for.
     cleaned_at: Option<i64>,
+    tiers: TierMemory,
 }
 
 /// Counters of the ageing of files.
@@ -44,6 +46,8 @@ pub(crate) struct Tally {
     pub(crate) days_dropped: AtomicU64,
     pub(crate) postponed: AtomicU64,
     pub(crate) deletions: AtomicU64,
+    pub(crate) moved_away: AtomicU64,
+    pub(crate) moved_back: AtomicU64,
 }
 
 impl Memory {
@@ -63,6 +67,8 @@ impl Tally {
         stats.postponed = load(&self.postponed);
         stats.days_dropped = load(&self.days_dropped);
         stats.deletions = load(&self.deletions);
+        stats.moved_away = load(&self.moved_away);
+        stats.moved_back = load(&self.moved_back);
     }
 }
 
@@ -139,6 +145,7 @@ impl Shared {
             self.clean_deleted()?;
             memory.cleaned_at = Some(now);
         }
+        self.move_files(&mut memory.tiers)?;
         failure.map_or(Ok(()), Err)
     }
 

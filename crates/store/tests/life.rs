@@ -5,11 +5,12 @@
 mod bench;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use bench::{Bench, NOW, labels};
 use proptest::prelude::*;
 use series::{Batch, Labels, Matcher, Millis, Resolution, STALE_NAN, SelectRequest, TimeRange, Timestamp};
-use store::{Keep, KeepTimes, Retention, RetentionRule, StoreOptions};
+use store::{Keep, KeepTimes, Retention, RetentionRule, StoreOptions, TierOptions};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -64,9 +65,13 @@ fn steps(clock: bool) -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..24)
 }
 
-fn options(retention: Retention) -> StoreOptions {
+fn options(retention: Retention, cold: &Path) -> StoreOptions {
     let forever = Millis::from_days(100_000);
-    StoreOptions { ooo_window: forever, ahead_max: forever, background: false, retention, ..StoreOptions::default() }
+    let (after, stay) = (Millis::from_days(1), Millis::from_hours(2));
+    let tiers = Some(TierOptions { url: format!("file://{}", cold.display()), after, promote_reads: 3, stay });
+    let defaults =
+        StoreOptions { ooo_window: forever, ahead_max: forever, background: false, ..StoreOptions::default() };
+    StoreOptions { retention, tiers, cache_bytes: 1 << 20, ..defaults }
 }
 
 /// What should be there.
@@ -154,6 +159,7 @@ fn normal(buckets: &mut Buckets) {
 
 struct Play {
     bench: Bench,
+    cold: tempfile::TempDir,
     model: Model,
     retention: Retention,
 }
@@ -161,8 +167,9 @@ struct Play {
 impl Play {
     fn new(retention: Retention) -> Self {
         let mut bench = Bench::new();
-        bench.reopen(options(retention.clone()));
-        Self { bench, model: Model::default(), retention }
+        let cold = tempfile::tempdir().expect("a folder");
+        bench.reopen(options(retention.clone(), cold.path()));
+        Self { bench, cold, model: Model::default(), retention }
     }
 
     fn now(&self) -> i64 {
@@ -195,7 +202,7 @@ impl Play {
             Step::Clean => drop(self.bench.store().clean_deleted().expect("cleans")),
             Step::Tidy => self.bench.store().tidy().expect("tidies"),
             Step::Clock(hours) => self.bench.set_now(Timestamp(self.now() + hours * HOUR)),
-            Step::Reopen => self.bench.reopen(options(self.retention.clone())),
+            Step::Reopen => self.bench.reopen(options(self.retention.clone(), self.cold.path())),
         }
     }
 
@@ -371,4 +378,49 @@ fn a_sender_is_told_that_a_sample_is_older_than_anything_is_kept() {
     let answer = play.bench.append(batch);
     assert_eq!((answer.samples, answer.rejected.len()), (1, 1));
     assert_eq!(answer.rejected[0].reason.to_string(), "older than the retention of 2d");
+}
+
+#[test]
+fn old_files_move_away_and_come_back_when_they_are_used() {
+    let mut play = Play::new(Retention::default());
+    let parquet = |folder: &Path| {
+        let mut folders = vec![folder.join("default/chunks")];
+        let mut found = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                if entry.path().is_dir() && entry.file_name() != "_delta_log" {
+                    folders.push(entry.path());
+                }
+                found += usize::from(entry.path().extension().is_some_and(|end| end == "parquet"));
+            }
+        }
+        found
+    };
+    for i in 0..10 {
+        play.step(one(1, NOW + i * 1000, i as f64));
+    }
+    play.step(Step::Flush { merge: false });
+    play.step(Step::Clock(72));
+    play.step(Step::Tidy);
+    assert_eq!((parquet(play.bench.root()), parquet(play.cold.path())), (0, 1));
+    for _ in 0..3 {
+        play.check_samples().expect("equal");
+    }
+    let stats = play.bench.store().stats();
+    assert_eq!((stats.far_files, stats.moved_away, stats.cache.hits, stats.cache.misses), (1, 1, 2, 1));
+    play.step(Step::Tidy);
+    assert_eq!((parquet(play.bench.root()), parquet(play.cold.path())), (1, 0), "three queries brought it back");
+    play.step(Step::Clock(1));
+    play.step(Step::Tidy);
+    assert_eq!(parquet(play.cold.path()), 0, "it stays for a while");
+    play.step(Step::Clock(2));
+    for step in [Step::Tidy, Step::Reopen] {
+        play.step(step);
+        play.check_samples().expect("equal");
+        assert_eq!((parquet(play.bench.root()), parquet(play.cold.path())), (0, 1));
+    }
+    play.step(one(2, NOW, 1.0));
+    play.step(Step::Flush { merge: true });
+    play.check_samples().expect("equal");
+    assert_eq!((parquet(play.bench.root()), parquet(play.cold.path())), (1, 0), "merged with a late sample");
 }

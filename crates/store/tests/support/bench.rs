@@ -42,6 +42,10 @@ impl Bench {
         self.open = Some((store, folder));
     }
 
+    pub(crate) fn root(&self) -> &std::path::Path {
+        self.root.path()
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
