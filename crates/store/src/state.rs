@@ -54,8 +54,34 @@ pub(crate) struct FileGuard {
 /// Files that take the place of others.
 #[derive(Default)]
 pub(crate) struct Replacement {
-    pub(crate) chunks: (Vec<Arc<OpenFile>>, Vec<Arc<OpenFile>>),
-    pub(crate) rollups: [(Vec<Arc<OpenRollup>>, Vec<Arc<OpenRollup>>); 2],
+    pub(crate) chunks: Swap<OpenFile>,
+    /// By resolution number.
+    pub(crate) rollups: [Swap<OpenRollup>; 2],
+}
+
+/// Files of one table that go, and those that come.
+pub(crate) struct Swap<T> {
+    pub(crate) old: Vec<Arc<T>>,
+    pub(crate) new: Vec<Arc<T>>,
+}
+
+impl Replacement {
+    pub(crate) fn of_chunks(chunks: Swap<OpenFile>) -> Self {
+        Self { chunks, ..Self::default() }
+    }
+
+    /// Of the roll-ups with resolution number `i`.
+    pub(crate) fn of_rollups(i: usize, swap: Swap<OpenRollup>) -> Self {
+        let mut change = Self::default();
+        change.rollups[i] = swap;
+        change
+    }
+}
+
+impl<T> Default for Swap<T> {
+    fn default() -> Self {
+        Self { old: Vec::new(), new: Vec::new() }
+    }
 }
 
 /// The layers behind a lock.
@@ -107,18 +133,17 @@ impl State {
     /// Replaces files by their successors, in one step for readers; the former are deleted when unused.
     pub(crate) fn replace(&self, change: Replacement) {
         let mut layers = self.write();
-        let (inputs, outputs) = change.chunks;
-        layers.files.retain(|file| !inputs.iter().any(|input| Arc::ptr_eq(input, file)));
-        layers.files.extend(outputs);
+        layers.files.retain(|file| !change.chunks.old.iter().any(|old| Arc::ptr_eq(old, file)));
+        layers.files.extend(change.chunks.new);
         layers.files.sort_by_key(|file| file.entry.lsn_hi);
-        for (kept, (old, new)) in layers.rollups.iter_mut().zip(change.rollups) {
-            kept.retain(|file| !old.iter().any(|old| Arc::ptr_eq(old, file)));
-            kept.extend(new);
+        for (kept, swap) in layers.rollups.iter_mut().zip(change.rollups) {
+            kept.retain(|file| !swap.old.iter().any(|old| Arc::ptr_eq(old, file)));
+            kept.extend(swap.new);
             kept.sort_by_key(|file| file.entry.min_ts);
-            old.iter().for_each(|file| file.guard.doom());
+            swap.old.iter().for_each(|file| file.guard.doom());
         }
         drop(layers);
-        inputs.iter().for_each(|file| file.guard.doom());
+        change.chunks.old.iter().for_each(|file| file.guard.doom());
     }
 
     /// Memory of all memtables.

@@ -51,6 +51,9 @@ pub struct Store {
     workers: Vec<JoinHandle<()>>,
 }
 
+/// A background thread's name and what it does.
+type Work = (&'static str, fn(&Shared));
+
 /// What the store's parts share.
 pub(crate) struct Shared {
     pub(crate) tables: Arc<Tables>,
@@ -193,8 +196,8 @@ impl Store {
             origin: Origin::Sender,
         };
         let shared = Arc::new(shared);
-        let work: [(&str, fn(&Shared)); 2] = [("store-flush", Shared::work), ("store-tidy", Shared::work_on_files)];
-        let spawn = |(name, work): (&str, fn(&Shared))| {
+        let work: [Work; 2] = [("store-flush", Shared::work), ("store-tidy", Shared::work_on_files)];
+        let spawn = |(name, work): Work| {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new().name(name.into()).spawn(move || work(&shared)).ok()
         };
@@ -430,9 +433,9 @@ fn open_rollups(disk: &Arc<dyn ObjectStore>) -> Result<[Arc<Table>; 2], StoreErr
 /// Opens what files have come to with age: roll-ups, and what was deleted from them.
 fn open_aged(disk: &Arc<dyn ObjectStore>, storage: &dyn Storage, tables: &Tables) -> Result<(), StoreError> {
     let mut change = Replacement::default();
-    for (table, (_, new)) in tables.rollups.iter().zip(&mut change.rollups) {
+    for (table, swap) in tables.rollups.iter().zip(&mut change.rollups) {
         for entry in table.snapshot().files.values() {
-            new.push(OpenRollup::open(disk, entry.clone())?);
+            swap.new.push(OpenRollup::open(disk, entry.clone())?);
         }
     }
     tables.state.replace(change);

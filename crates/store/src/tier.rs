@@ -19,7 +19,7 @@ use series::Millis;
 use crate::compact;
 use crate::error::StoreError;
 use crate::rows::DAY;
-use crate::state::{OpenFile, Replacement};
+use crate::state::{OpenFile, Replacement, Swap};
 use crate::store::Shared;
 
 const HOUR: i64 = 3_600_000;
@@ -153,8 +153,8 @@ impl Shared {
         let copy = OpenFile::open(to, entry.clone())?;
         compact::commit(self, &self.tables.chunks, vec![entry], vec![file.entry.path.clone()], "OPTIMIZE")?;
         let number = copy.number;
-        let chunks = (vec![Arc::clone(file)], vec![copy]);
-        self.tables.state.replace(Replacement { chunks, ..Replacement::default() });
+        let swap = Swap { old: vec![Arc::clone(file)], new: vec![copy] };
+        self.tables.state.replace(Replacement::of_chunks(swap));
         tally.fetch_add(1, Ordering::Relaxed);
         Ok(number)
     }

@@ -16,7 +16,7 @@ use crate::retention::{Keep, KeepTimes};
 use crate::rollup::{self, OpenRollup};
 use crate::rows::{ChunkSamples, DAY, RowsByDay};
 use crate::set::decode_chunk;
-use crate::state::{OpenFile, Replacement};
+use crate::state::{OpenFile, Replacement, Swap};
 use crate::store::Shared;
 use crate::tombstone::{self, Tombstones};
 
@@ -225,27 +225,23 @@ impl DayPass<'_> {
         keep.is_over((self.day + 1).saturating_mul(DAY), self.shared.clock.now())
     }
 
-    /// Roll-ups first: they describe the inputs as well as the outputs, so a crash between the commits harms nothing.
+    /// Roll-ups first: they describe the inputs as well as the outputs, so a crash or failure between the commits harms
+    /// nothing.
     fn finish(&self, inputs: &[Arc<OpenFile>], mut sinks: Sinks<'_>) -> Result<End, StoreError> {
-        let mut change = Replacement::default();
-        let disk = &self.shared.disk;
-        let new =
-            sinks.chunks.files()?.into_iter().map(|entry| OpenFile::open(disk, entry)).collect::<Result<_, _>>()?;
-        change.chunks = (inputs.to_vec(), new);
-        if self.whole {
-            for (i, sink) in sinks.rollups.iter_mut().enumerate() {
-                let files = sink.files()?.into_iter();
-                let new = files.map(|entry| OpenRollup::open(disk, entry)).collect::<Result<_, _>>()?;
-                change.rollups[i] = (self.rollups[i].clone(), new);
-            }
-            for (i, sink) in sinks.rollups.into_iter().enumerate() {
-                sink.commit(self.rollups[i].iter().map(|file| file.entry.path.clone()).collect(), "OVERWRITE")?;
-            }
+        let (disk, state) = (&self.shared.disk, &self.shared.tables.state);
+        let entries = sinks.chunks.files()?.into_iter();
+        let new = entries.map(|entry| OpenFile::open(disk, entry)).collect::<Result<_, _>>()?;
+        for (i, mut sink) in sinks.rollups.into_iter().enumerate().filter(|_| self.whole) {
+            let entries = sink.files()?.into_iter();
+            let new = entries.map(|entry| OpenRollup::open(disk, entry)).collect::<Result<_, _>>()?;
+            let old = self.rollups[i].clone();
+            sink.commit(old.iter().map(|file| file.entry.path.clone()).collect(), "OVERWRITE")?;
+            state.replace(Replacement::of_rollups(i, Swap { old, new }));
         }
         let kept_all = sinks.samples_in == sinks.samples_out;
         let removes = inputs.iter().map(|file| file.entry.path.clone()).collect();
         sinks.chunks.commit(removes, if kept_all { "OPTIMIZE" } else { "REPLACE" })?;
-        self.shared.tables.state.replace(change);
+        state.replace(Replacement::of_chunks(Swap { old: inputs.to_vec(), new }));
         Ok(End::Done { samples_in: sinks.samples_in, samples_out: sinks.samples_out })
     }
 }
@@ -254,17 +250,16 @@ impl DayPass<'_> {
 pub(crate) fn drop_day(shared: &Shared, runs: &[Run], rollups: [Vec<Arc<OpenRollup>>; 2]) -> Result<(), StoreError> {
     let inputs: Vec<Arc<OpenFile>> = runs.iter().flat_map(|run| run.files.iter().map(Arc::clone)).collect();
     let paths = |files: &[Arc<OpenRollup>]| files.iter().map(|file| file.entry.path.clone()).collect::<Vec<_>>();
-    let mut change = Replacement::default();
-    for (i, files) in rollups.into_iter().enumerate().filter(|(_, files)| !files.is_empty()) {
-        commit(shared, &shared.tables.rollups[i], Vec::new(), paths(&files), "DELETE")?;
-        change.rollups[i] = (files, Vec::new());
+    let state = &shared.tables.state;
+    for (i, old) in rollups.into_iter().enumerate().filter(|(_, files)| !files.is_empty()) {
+        commit(shared, &shared.tables.rollups[i], Vec::new(), paths(&old), "DELETE")?;
+        state.replace(Replacement::of_rollups(i, Swap { old, new: Vec::new() }));
     }
     if !inputs.is_empty() {
         let removes = inputs.iter().map(|file| file.entry.path.clone()).collect();
         commit(shared, &shared.tables.chunks, Vec::new(), removes, "DELETE")?;
+        state.replace(Replacement::of_chunks(Swap { old: inputs, new: Vec::new() }));
     }
-    change.chunks = (inputs, Vec::new());
-    shared.tables.state.replace(change);
     Ok(())
 }
 

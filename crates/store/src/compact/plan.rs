@@ -78,7 +78,7 @@ pub(crate) fn choose(runs: &[Shape], day_end: i64, now: i64) -> Option<Merge> {
 pub(crate) fn merge_all(runs: &[Shape], day_end: i64, now: i64) -> Option<Merge> {
     let done = runs.is_empty() || (runs.len() == 1 && runs[0].level > 0);
     let level = if day_end <= now { 2 } else { 1 };
-    (!done).then(|| Merge { runs: 0..runs.len(), level })
+    (!done).then_some(Merge { runs: 0..runs.len(), level })
 }
 
 fn choose_closed(runs: &[Shape], now: i64) -> Option<Merge> {
