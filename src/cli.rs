@@ -1,12 +1,14 @@
 //! The command line: words in, exit codes out. Data goes to stdout, talk to stderr.
 
 mod args;
+mod audit;
 mod client;
 mod config;
 mod error;
 mod forecast_jobs;
 mod generate;
 mod local;
+mod outbox;
 mod output;
 mod promql_query;
 mod recommend;
@@ -53,6 +55,8 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Promql(args) => promql_query::run(common, &args),
         Command::Recommend(args) => recommend::run(common, &args),
         Command::Jobs(args) => forecast_jobs::run(common, &args),
+        Command::Audit(args) => audit::run(common, &args),
+        Command::Outbox(args) => outbox::run(common, &args),
         Command::Generate(args) => generate::run(&args),
         Command::Config(args) => config::run(common, &args),
         Command::Completions { shell } => {

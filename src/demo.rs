@@ -77,7 +77,7 @@ fn learn(engine: &Engine, show: &Show) -> Result<load::Timing, CliError> {
 
 fn settings(common: &Common) -> Result<Settings, CliError> {
     match &common.config {
-        Some(file) => Ok(Settings::load(Some(file), std::env::vars())?),
+        Some(file) => Ok(Settings::load(Some(file), std::env::vars_os())?),
         None => Ok(Settings::parse(SETTINGS, "demo.yaml")?),
     }
 }

@@ -38,6 +38,7 @@ pub(crate) use self::advise::recommendations;
 pub(crate) use self::core::Core;
 pub use self::error::EngineError;
 pub(crate) use self::forecasts::ForecastRecord;
+pub(crate) use self::streams::check as check_streams;
 use self::worker::Workers;
 use crate::settings::Settings;
 

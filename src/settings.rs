@@ -2,16 +2,20 @@
 //!
 //! Order: defaults < file < `FORETIDE__SECTION__KEY` from the environment < flags. A missing file means the defaults.
 
+mod check;
 mod environment;
 mod error;
+mod place;
 mod retention;
 mod span;
 mod tiers;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use check::{SecretSource, secret_source};
 pub use error::SettingsError;
 pub use retention::{Keeping, RetentionRule, RetentionSettings};
 pub use span::Span;
@@ -377,13 +381,14 @@ impl Default for HostSettings {
 }
 
 impl Settings {
-    /// Reads a file, then the environment's `FORETIDE__…` variables; without a file only the latter.
+    /// Reads a file, then the `FORETIDE__…` ones of `variables` (all of the environment's, as `std::env::vars_os` gives
+    /// them); without a file only the latter. What is answered is checked.
     ///
     /// # Errors
-    /// [`SettingsError`] with line, column and the nearest valid key.
+    /// [`SettingsError`] with line, column, key and the nearest valid key.
     pub fn load(
         file: Option<&Path>,
-        variables: impl IntoIterator<Item = (String, String)>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, SettingsError> {
         let text = match file {
             Some(path) => {
@@ -406,42 +411,11 @@ impl Settings {
         if only_comments {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str(text).map_err(|err| SettingsError::invalid(file, &err))
+        serde_saphyr::from_str(text).map_err(|err| SettingsError::invalid(file, text, &err))
     }
 
-    /// Rules between keys.
     fn check(&self, file: &str) -> Result<(), SettingsError> {
-        let fault = |key: String, why: String| Err(SettingsError::Rule { file: file.to_owned(), key, why });
-        if let Some(why) = crate::cli::listen_fault(&self.listen) {
-            return fault("listen".into(), why);
-        }
-        if let Err(why) = self.retention.resolve() {
-            return fault("retention.rules".into(), why);
-        }
-        let mut names = std::collections::BTreeSet::new();
-        for job in &self.forecast.jobs {
-            let key = format!("forecast.jobs.{}", job.name);
-            if !names.insert(&job.name) {
-                return fault(key, "this name is used twice; names of jobs are unique".into());
-            }
-            if job.promql.is_some() == job.sql.is_some() {
-                return fault(key, "give exactly one of promql and sql".into());
-            }
-            if let Some(bad) = job.quantiles.iter().find(|q| !(**q > 0.0 && **q < 1.0)) {
-                return fault(format!("{key}.quantiles"), format!("{bad} is not between 0 and 1"));
-            }
-        }
-        let mut names = std::collections::BTreeSet::new();
-        for policy in &self.scaling.policies {
-            let key = format!("scaling.policies.{}", policy.name);
-            if !names.insert(&policy.name) {
-                return fault(key, "this name is used twice; names of policies are unique".into());
-            }
-            if let Err(err) = policy.validate() {
-                return fault(key, err.to_string());
-            }
-        }
-        Ok(())
+        self.faults().map_err(|(key, why)| SettingsError::Rule { file: file.to_owned(), key, why })
     }
 
     /// As YAML with every key, for `foretide config show`.
@@ -450,6 +424,18 @@ impl Settings {
     /// [`SettingsError::Write`].
     pub fn to_yaml(&self) -> Result<String, SettingsError> {
         serde_saphyr::to_string(self).map_err(|err| SettingsError::Write(err.to_string()))
+    }
+}
+
+impl RightsizingSettings {
+    /// How containers are sized by these settings.
+    pub(crate) fn policy(&self) -> scale::RightsizePolicy {
+        scale::RightsizePolicy {
+            cpu_quantile: self.cpu_quantile,
+            memory_headroom: self.memory_headroom,
+            window: self.window.0,
+            ..scale::RightsizePolicy::default()
+        }
     }
 }
 

@@ -57,6 +57,12 @@ pub(crate) enum Command {
     /// Show, run or pause forecast jobs
     #[command(after_help = "Example: foretide jobs run checkout")]
     Jobs(JobsArgs),
+    /// Check the record of who did what
+    #[command(after_help = "Example: foretide audit verify --data ./data")]
+    Audit(AuditArgs),
+    /// Show messages to receivers, queue failed ones again
+    #[command(after_help = "Example: foretide outbox list failed --data ./data")]
+    Outbox(OutboxArgs),
     /// Write a made-up fleet's metrics with known truth
     #[command(after_help = "Example: foretide generate --to http://127.0.0.1:4280 --days 14 --truth truth.json")]
     Generate(GenerateArgs),
@@ -240,6 +246,60 @@ pub(crate) enum JobsAction {
         /// Its name
         name: String,
     },
+}
+
+/// Options of `audit`.
+#[derive(Args)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    pub(crate) action: AuditAction,
+}
+
+/// What to do with the audit trail.
+#[derive(Subcommand)]
+pub(crate) enum AuditAction {
+    /// Check every record against the hash chain; names the first bad one
+    Verify,
+}
+
+/// Options of `outbox`.
+#[derive(Args)]
+pub(crate) struct OutboxArgs {
+    #[command(subcommand)]
+    pub(crate) action: OutboxAction,
+}
+
+/// What to do with messages.
+#[derive(Subcommand)]
+pub(crate) enum OutboxAction {
+    /// The newest messages
+    List {
+        /// Which ones
+        #[arg(value_enum, default_value_t)]
+        state: OutboxState,
+        /// How many at most
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Queue a failed message again, with the same idempotency key
+    Retry {
+        /// Its id
+        id: String,
+    },
+}
+
+/// Where messages stand.
+#[derive(ValueEnum, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum OutboxState {
+    /// Not sent yet, or to be tried again
+    Waiting,
+    /// Taken by the receiver
+    Delivered,
+    /// Given up
+    #[default]
+    Failed,
+    /// Overtaken by newer advice or by time
+    Superseded,
 }
 
 /// Options of `generate`.

@@ -69,9 +69,6 @@ pub enum CliError {
     /// The reader of our output has gone; not a failure.
     #[error("output closed")]
     Pipe,
-    /// There is too little data.
-    #[error("{0}")]
-    NotEnoughData(String),
     /// Anything else.
     #[error("{0}")]
     Failed(String),
@@ -84,7 +81,7 @@ impl CliError {
             Self::Usage { .. } => 2,
             Self::Settings(_) => 4,
             Self::Unreachable { .. } => 5,
-            Self::NotEnoughData(_) => 6,
+            Self::Engine(EngineError::TooLittle { .. }) => 6,
             _ => 1,
         }
     }

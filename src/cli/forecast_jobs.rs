@@ -5,6 +5,8 @@ use super::local::Local;
 use super::{CliError, output, sql_query};
 use crate::engine::jobs;
 
+const ONLY_LISTED: &str = "jobs of a running server can be listed only";
+
 pub(super) fn run(common: &Common, args: &JobsArgs) -> Result<(), CliError> {
     match &args.action {
         JobsAction::List { format } => list(common, *format),
@@ -44,28 +46,17 @@ fn list(common: &Common, format: Format) -> Result<(), CliError> {
 }
 
 fn run_one(common: &Common, name: &str) -> Result<(), CliError> {
-    let local = folder_only(common)?;
+    let local = Local::alone(common, ONLY_LISTED)?;
     let n = jobs::run_named(local.engine.core(), name)?.ok_or_else(|| unknown(name))?;
     output::line(&format!("job {name}: {n} series forecast"))
 }
 
 fn pause(common: &Common, name: &str, paused: bool) -> Result<(), CliError> {
-    let local = folder_only(common)?;
+    let local = Local::alone(common, ONLY_LISTED)?;
     if !jobs::set_paused(local.engine.core(), name, paused)? {
         return Err(unknown(name));
     }
     output::line(&format!("job {name}: {}", if paused { "paused" } else { "resumed" }))
-}
-
-fn folder_only(common: &Common) -> Result<Local, CliError> {
-    if common.url.is_some() {
-        return Err(CliError::Usage {
-            argument: "--url".into(),
-            why: "jobs of a running server can be listed only; stop it and name its folder with --data to change them"
-                .into(),
-        });
-    }
-    Local::open(common)
 }
 
 fn unknown(name: &str) -> CliError {

@@ -18,8 +18,17 @@ pub(super) struct Local {
 }
 
 impl Local {
+    /// As [`Local::open`], for what a running server cannot be asked for; `why` says so when one is named.
+    pub(super) fn alone(common: &Common, why: &str) -> Result<Self, CliError> {
+        if common.url.is_some() {
+            let why = format!("{why}; stop it and name its folder with --data");
+            return Err(CliError::Usage { argument: "--url".into(), why });
+        }
+        Self::open(common)
+    }
+
     pub(super) fn open(common: &Common) -> Result<Self, CliError> {
-        let settings = Settings::load(common.config.as_deref(), std::env::vars())?;
+        let settings = Settings::load(common.config.as_deref(), std::env::vars_os())?;
         let data = folder(common, &settings)?;
         let runtime = runtime()?;
         let (engine, _) = Engine::open(&data, settings, Arc::new(SystemClock), runtime.handle().clone())?;

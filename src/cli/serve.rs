@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::settings::Settings;
 
 pub(super) fn run(common: &Common, args: &ServeArgs) -> Result<(), CliError> {
-    let mut settings = Settings::load(common.config.as_deref(), std::env::vars())?;
+    let mut settings = Settings::load(common.config.as_deref(), std::env::vars_os())?;
     if let Some(listen) = &args.listen {
         settings.listen.clone_from(listen);
     }

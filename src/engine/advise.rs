@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use scale::{Kind, Recommendation};
 
-pub(crate) use self::outcome::recommendations;
 use self::outcome::replace_all;
+pub(crate) use self::outcome::{judge, recommendations};
 use super::worker::Stop;
 use super::{Core, EngineError};
 

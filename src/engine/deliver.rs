@@ -20,7 +20,7 @@ use series::{Millis, Timestamp};
 use self::answers::{Answer, Answers, Given};
 use super::worker::Stop;
 use super::{Core, EngineError};
-use crate::settings::{Mode, NotifySettings, Settings};
+use crate::settings::{Mode, NotifySettings, SecretSource, Settings, secret_source};
 
 /// How often the outbox is looked at.
 const POLL: Duration = Duration::from_millis(500);
@@ -173,9 +173,12 @@ impl Deliverer {
                 Answer::Delivered(format!("{receipt:?}"))
             }
             Err(err) => {
-                tallies.delivery_failures.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(topic = %receiver.topic, target = %queued.target, %err, "not delivered");
-                Answer::of_failure(&err.to_string(), err.retry())
+                let answer = Answer::of_failure(&err.to_string(), err.retry());
+                if !matches!(answer, Answer::Held(_)) {
+                    tallies.delivery_failures.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(topic = %receiver.topic, target = %queued.target, %err, "not delivered");
+                }
+                answer
             }
         }
     }
@@ -185,6 +188,7 @@ impl Deliverer {
         match answer {
             Answer::Delivered(response) => outbox.ack(id, now, response),
             Answer::Refused(why) => outbox.fail(id, now, why),
+            Answer::Held(pause) => outbox.put_off(id, now, *pause),
             Answer::Again(why, Some(pause)) => outbox.nack_for(id, now, why, *pause).map(drop),
             // Spreads retries without a source of randomness: ids differ, and so do their hashes.
             Answer::Again(why, None) => {
@@ -235,14 +239,15 @@ fn open(core: &Core, place: &str, topic: &str, settings: &NotifySettings) -> Res
     })
 }
 
-/// `${env:NAME}` or `file:/path`; a secret written out is refused, because configurations are copied around.
 fn read_secret(text: &str) -> Result<Secret, String> {
-    if let Some(name) = text.strip_prefix("${env:").and_then(|rest| rest.strip_suffix('}')) {
-        return std::env::var(name).map(Secret::new).map_err(|_| format!("secret: the environment has no {name}"));
+    match secret_source(text) {
+        Some(SecretSource::Environment(name)) => std::env::var(name)
+            .map(Secret::new)
+            .map_err(|_| format!("secret: the environment has no {name} that is text")),
+        Some(SecretSource::File(path)) => {
+            let secret = std::fs::read_to_string(path).map_err(|err| format!("secret: {path}: {err}"))?;
+            Ok(Secret::new(secret.trim_end().to_owned()))
+        }
+        None => Err("secret: write ${env:NAME} or file:/path, not the secret itself".into()),
     }
-    if let Some(path) = text.strip_prefix("file:") {
-        let secret = std::fs::read_to_string(path).map_err(|err| format!("secret: {path}: {err}"))?;
-        return Ok(Secret::new(secret.trim_end().to_owned()));
-    }
-    Err("secret: write ${env:NAME} or file:/path, not the secret itself".into())
 }

@@ -42,6 +42,14 @@ pub enum EngineError {
         /// What is wrong.
         why: String,
     },
+    /// A job has too little data to forecast from.
+    #[error("job `{job}`: {why}")]
+    TooLittle {
+        /// Its name.
+        job: String,
+        /// What is missing.
+        why: String,
+    },
     /// A standing query cannot run.
     #[error("stream {place}: {why}")]
     Stream {

@@ -7,8 +7,8 @@ use scale::{Details, Field, Recommendation, Status};
 use serde_json::{Map, Value, json};
 use series::{Millis, Step, Timestamp};
 use server::{
-    Anomaly, AnomalyKind, Band, Confidence, Copies, Filter, ForecastChart, ForecastSummary, Insight, Level, Mark,
-    Saving,
+    AdviceError, Anomaly, AnomalyKind, Band, Confidence, Copies, Filter, ForecastChart, ForecastSummary, Insight,
+    Level, Mark, Saving, Verdict,
 };
 
 use super::jobs;
@@ -79,6 +79,10 @@ impl Insight for Insights {
         let found =
             logged(self.core.control.get::<Recommendation>(Kind::Recommendation, id).map(|f| f.into_iter().collect()));
         found.first().map(recommendation)
+    }
+
+    fn judge(&self, id: &str, verdict: Verdict) -> Result<server::Recommendation, AdviceError> {
+        super::advise::judge(&self.core, id, verdict).map(|advice| recommendation(&advice))
     }
 
     fn anomalies(&self, filter: &Filter) -> Vec<Anomaly> {
@@ -258,23 +262,37 @@ fn fields(fields: &std::collections::BTreeMap<String, Field>) -> String {
     fields.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
+/// What an event of a standing query is called, in SQL as in the API.
+pub(crate) fn anomaly_kind(kind: stream::EventKind) -> AnomalyKind {
+    match kind {
+        stream::EventKind::Spike => AnomalyKind::Spike,
+        stream::EventKind::Drop => AnomalyKind::Drop,
+        stream::EventKind::Burst => AnomalyKind::Burst,
+        stream::EventKind::LevelShiftUp => AnomalyKind::ShiftUp,
+        stream::EventKind::LevelShiftDown => AnomalyKind::ShiftDown,
+        stream::EventKind::Trend => AnomalyKind::Trend,
+    }
+}
+
+/// The kind of a row; older rows call shifts of the level by the stream's own words.
+fn kind_of_word(word: &str) -> AnomalyKind {
+    let known = AnomalyKind::ALL.into_iter().find(|kind| kind.as_str() == word);
+    known.unwrap_or(match word {
+        "level shift up" => AnomalyKind::ShiftUp,
+        "level shift down" => AnomalyKind::ShiftDown,
+        _ => AnomalyKind::Spike,
+    })
+}
+
 fn anomaly(row: &Value) -> Option<Anomaly> {
     let text = |name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
     let number = |name: &str| row.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
     let time = |name: &str| row.get(name).and_then(Value::as_i64).map(Timestamp);
-    let kind = match text("kind")?.as_str() {
-        "level shift up" => AnomalyKind::ShiftUp,
-        "level shift down" => AnomalyKind::ShiftDown,
-        "trend" => AnomalyKind::Regression,
-        _ => AnomalyKind::Spike,
-    };
+    let kind = kind_of_word(&text("kind")?);
     let labels = row.get("labels").and_then(Value::as_object).cloned().unwrap_or_default();
     let mut more = Map::new();
-    for key in ["stream", "change_point", "kind"] {
-        more.insert(
-            format!("stream_{key}").replace("stream_stream", "stream"),
-            row.get(key).cloned().unwrap_or_default(),
-        );
+    for key in ["stream", "change_point"] {
+        more.insert(key.into(), row.get(key).cloned().unwrap_or_default());
     }
     if let Some(service) = labels.get("service") {
         more.insert("service".into(), service.clone());

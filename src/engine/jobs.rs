@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use control::Kind;
-use control::schedule::Schedule;
-use forecast::{Bounds, ModelChoice, Request, Seasons};
+use control::schedule::{Schedule, Timer};
+use forecast::{Bounds, ForecastError, ModelChoice, Request, Seasons};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use series::{Batch, Columns, Grid, GridFill, Labels, LabelsBuilder, METRIC_NAME, Millis, Step, TimeRange, Timestamp};
@@ -39,13 +39,36 @@ pub(crate) struct JobState {
     pub(crate) next_run: Option<i64>,
     pub(crate) series: usize,
     pub(crate) took_ms: u64,
+    /// Why the last run failed, or what it left out.
     pub(crate) error: Option<String>,
+}
+
+impl JobState {
+    fn is_paused(&self) -> bool {
+        self.state == "paused"
+    }
 }
 
 /// Runs jobs when they are due.
 pub(crate) struct Scheduler {
     core: Arc<Core>,
     jobs: Vec<(ForecastJob, Schedule)>,
+}
+
+/// A job's place in time. It follows its schedule by what it saw itself, so neither a clock that stepped back nor a state
+/// that could not be written makes it run too seldom or too often.
+struct Turn<'a> {
+    job: &'a ForecastJob,
+    schedule: &'a Schedule,
+    /// `None` before the first run of all, which does not wait for the schedule.
+    timer: Option<Timer>,
+}
+
+/// What a run did.
+struct Done {
+    n_series: usize,
+    /// What was left out, and why.
+    trouble: Option<String>,
 }
 
 /// The jobs of the configuration, and one for every policy whose demand no job forecasts.
@@ -82,10 +105,17 @@ impl Scheduler {
     }
 
     pub(crate) fn run(&self, stop: &Stop) {
+        let last_run = |job: &ForecastJob| load(&self.core, &job.name).and_then(|state| state.last_run).map(Timestamp);
+        let now = self.core.clock.now();
+        let mut turns: Vec<Turn<'_>> =
+            self.jobs.iter().map(|(job, schedule)| Turn::new(job, schedule, last_run(job), now)).collect();
         loop {
-            for (job, schedule) in &self.jobs {
-                if self.is_due(job, schedule)
-                    && let Err(err) = run_and_record(&self.core, job, schedule)
+            for turn in &mut turns {
+                let job = turn.job;
+                let paused = load(&self.core, &job.name).is_some_and(|state| state.is_paused());
+                if !paused
+                    && turn.is_due(self.core.clock.now())
+                    && let Err(err) = run_and_record(&self.core, job, turn.schedule)
                 {
                     tracing::warn!(job = %job.name, %err, "forecast job failed; it runs again at its next turn");
                 }
@@ -98,15 +128,22 @@ impl Scheduler {
             }
         }
     }
+}
 
-    fn is_due(&self, job: &ForecastJob, schedule: &Schedule) -> bool {
-        let state = load(&self.core, &job.name).unwrap_or_default();
-        if state.state == "paused" {
-            return false;
+impl<'a> Turn<'a> {
+    fn new(job: &'a ForecastJob, schedule: &'a Schedule, last_run: Option<Timestamp>, now: Timestamp) -> Self {
+        Self { job, schedule, timer: last_run.map(|last| Timer::new(schedule.clone(), Some(last), now)) }
+    }
+
+    /// Whether it is to run now; asking takes the turn.
+    fn is_due(&mut self, now: Timestamp) -> bool {
+        match &mut self.timer {
+            Some(timer) => timer.poll(now).is_some(),
+            None => {
+                self.timer = Some(Timer::new(self.schedule.clone(), None, now));
+                true
+            }
         }
-        let Some(last) = state.last_run else { return true };
-        let now = self.core.clock.now();
-        schedule.next_after(Timestamp(last)).is_some_and(|next| next <= now)
     }
 }
 
@@ -142,7 +179,10 @@ fn fresh(job: &ForecastJob) -> JobState {
 }
 
 fn load(core: &Core, name: &str) -> Option<JobState> {
-    core.control.get(Kind::Job, name).ok().flatten()
+    core.control.get(Kind::Job, name).unwrap_or_else(|err| {
+        tracing::warn!(job = name, %err, "state of the job not readable");
+        None
+    })
 }
 
 fn parse_schedule(job: &ForecastJob) -> Result<Schedule, EngineError> {
@@ -156,42 +196,67 @@ pub(crate) fn run_and_record(core: &Core, job: &ForecastJob, schedule: &Schedule
     let outcome = run(core, job, now);
     core.tallies.job_runs.fetch_add(1, Ordering::Relaxed);
     let mut state = fresh(job);
+    if load(core, &job.name).is_some_and(|before| before.is_paused()) {
+        // Run by hand: the pause is for its turns, and stays.
+        state.state = "paused".into();
+    }
     state.last_run = Some(now.0);
     state.next_run = schedule.next_after(now).map(|at| at.0);
     state.took_ms = started.elapsed().as_millis() as u64;
     match &outcome {
-        Ok(n) => state.series = *n,
+        Ok(done) => {
+            if let Some(trouble) = &done.trouble {
+                tracing::warn!(job = %job.name, %trouble, "forecast job left something out");
+            }
+            state.series = done.n_series;
+            state.error.clone_from(&done.trouble);
+        }
         Err(err) => {
             core.tallies.job_failures.fetch_add(1, Ordering::Relaxed);
-            state.state = "failed".into();
+            if !state.is_paused() {
+                state.state = "failed".into();
+            }
             state.error = Some(err.to_string());
         }
     }
     core.control.put(Kind::Job, &job.name, &state)?;
     core.control.put(Kind::JobRun, &format!("{:013}/{}", now.0.max(0), job.name), &state)?;
     core.tell(server::LiveKind::Job, json!(state));
-    outcome
+    outcome.map(|done| done.n_series)
 }
 
-fn run(core: &Core, job: &ForecastJob, now: Timestamp) -> Result<usize, EngineError> {
+fn run(core: &Core, job: &ForecastJob, now: Timestamp) -> Result<Done, EngineError> {
     let fault = |why: String| EngineError::Job { job: job.name.clone(), why };
     let step = Step::new(job.step.0.0).ok_or_else(|| fault("the step must be positive".into()))?;
     let series = history(core, job, now, step)?;
     if series.is_empty() {
-        return Err(fault("its query answers no series; check the query or wait for data".into()));
+        let why = "its query answers no series; check the query or wait for data".into();
+        return Err(EngineError::TooLittle { job: job.name.clone(), why });
     }
-    let several = series.len() > 1;
-    let (mut written, mut first_error) = (0, None);
+    let (found, several) = (series.len(), series.len() > 1);
+    let (mut written, mut failed, mut first_error) = (0, 0, None);
     for (labels, columns) in series.into_iter().take(job.series_max) {
         match forecast_one(core, job, (labels, &columns), now, step, several) {
             Ok(()) => written += 1,
-            Err(err) => first_error = first_error.or(Some(err)),
+            Err(err) => {
+                failed += 1;
+                first_error = first_error.or(Some(err));
+            }
         }
     }
     match first_error {
         Some(err) if written == 0 => Err(err),
-        _ => Ok(written),
+        first_error => Ok(Done { n_series: written, trouble: trouble(job, found, failed, first_error) }),
     }
+}
+
+/// What a run left out, for its state.
+fn trouble(job: &ForecastJob, found: usize, failed: usize, first_error: Option<EngineError>) -> Option<String> {
+    let failures = first_error.map(|err| format!("{failed} of {found} series failed, the first: {err}"));
+    let beyond = found > job.series_max;
+    let beyond = beyond.then(|| format!("{found} series found, series_max lets {} be forecast", job.series_max));
+    let parts: Vec<String> = failures.into_iter().chain(beyond).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// The past of every series of the job.
@@ -236,7 +301,15 @@ fn forecast_one(
         bounds: Bounds { lower: job.lower, upper: job.upper },
         ..Request::new(&grid.values, step.millis(), horizon)
     };
-    let found = forecast::forecast(&request).map_err(|err| fault(format!("series {labels}: {err}")))?;
+    let found = forecast::forecast(&request).map_err(|err| {
+        let why = format!("series {labels}: {err}");
+        match err {
+            ForecastError::Empty { .. } | ForecastError::AllGaps { .. } | ForecastError::TooShort { .. } => {
+                EngineError::TooLittle { job: job.name.clone(), why }
+            }
+            _ => fault(why),
+        }
+    })?;
     let plain = without_name(&labels);
     let id = if several { format!("{}-{:016x}", job.name, plain.id().0) } else { job.name.clone() };
     let mut record = ForecastRecord::new(job, id, &plain, grid.end() - Millis(step.millis()), found);
@@ -290,3 +363,6 @@ fn demand_quantiles(quantile: f64) -> Vec<f64> {
     levels.dedup_by(|a, b| (*a - *b).abs() < 1e-9);
     levels
 }
+
+#[cfg(test)]
+mod tests;

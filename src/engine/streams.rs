@@ -5,6 +5,8 @@
 
 mod definition;
 
+pub(crate) use definition::check;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -80,10 +82,9 @@ impl Runner {
     pub(crate) fn new(core: &Arc<Core>, tee: &Tee) -> Result<Self, EngineError> {
         let settings = &core.settings.streams;
         let specs = definition::load(settings)?;
-        let limits = StreamLimits { groups_max: settings.groups_max, bytes_max: settings.memory_mib << 20 };
+        let limits = definition::limits(settings);
         // Checked here so that a bad definition is an error at start and not a line in the log.
-        Streams::new(specs.clone(), limits)
-            .map_err(|err| EngineError::Stream { place: "definitions".into(), why: err.to_string() })?;
+        check(settings)?;
         Ok(Self { core: Arc::clone(core), feed: std::sync::Mutex::new(tee.feed()), specs, limits })
     }
 
@@ -252,7 +253,7 @@ fn as_json(event: &Event, key: &str) -> Value {
     json!({
         "id": key,
         "stream": event.stream,
-        "kind": event.kind.as_str(),
+        "kind": super::insight::anomaly_kind(event.kind).as_str(),
         "state": if event.end.is_some() { "closed" } else { "open" },
         "series": event.labels.to_string(),
         "labels": labels,

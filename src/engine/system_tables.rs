@@ -52,7 +52,7 @@ const DECISIONS: &[SystemColumn] = &[
 const ANOMALIES: &[SystemColumn] = &[
     column("id", ColumnKind::Text, "identity"),
     column("stream", ColumnKind::Text, "standing query that found it"),
-    column("kind", ColumnKind::Text, "spike, drop, shift, burst, …"),
+    column("kind", ColumnKind::Text, "spike, drop, burst, shift_up, shift_down or trend"),
     column("state", ColumnKind::Text, "open or closed"),
     column("series", ColumnKind::Text, "labels"),
     column("start", ColumnKind::Time, "since when"),

@@ -1,5 +1,7 @@
 //! `FORETIDE__SECTION__KEY=value` over the file's settings.
 
+use std::ffi::OsString;
+
 use serde_json::Value;
 
 use super::error::nearest;
@@ -10,12 +12,17 @@ const PREFIX: &str = "FORETIDE__";
 /// Applies the variables that begin with the prefix; others are not looked at.
 pub(super) fn overlay(
     settings: Settings,
-    variables: impl IntoIterator<Item = (String, String)>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Settings, SettingsError> {
-    let mut own: Vec<_> = variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let own = |name: &OsString| name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
+    let mut own: Vec<_> = variables.into_iter().filter(|(name, _)| own(name)).collect();
     own.sort();
     let mut settings = settings;
     for (variable, text) in own {
+        let variable = variable.to_string_lossy().into_owned();
+        let Ok(text) = text.into_string() else {
+            return Err(SettingsError::Environment { variable, why: "its value is not UTF-8".into() });
+        };
         settings = apply(settings, &variable, &text).map_err(|why| SettingsError::Environment { variable, why })?;
     }
     Ok(settings)

@@ -14,7 +14,7 @@ pub enum SettingsError {
         source: std::io::Error,
     },
     /// The YAML does not fit.
-    #[error("{file}:{line}:{column}: {why}{hint}")]
+    #[error("{file}:{line}:{column}: {}{why}{hint}", key.as_ref().map(|key| format!("{key}: ")).unwrap_or_default())]
     Invalid {
         /// The file.
         file: String,
@@ -22,6 +22,8 @@ pub enum SettingsError {
         line: u64,
         /// Column, from 1.
         column: u64,
+        /// The key whose value does not fit, where it can be told.
+        key: Option<String>,
         /// What is wrong.
         why: String,
         /// The nearest valid key, with a leading `; `.
@@ -51,14 +53,28 @@ pub enum SettingsError {
 }
 
 impl SettingsError {
-    pub(super) fn invalid(file: &str, err: &serde_saphyr::Error) -> Self {
+    pub(super) fn invalid(file: &str, text: &str, err: &serde_saphyr::Error) -> Self {
         let err = err.without_snippet();
         let (line, column) = err.location().map_or((0, 0), |at| (at.line(), at.column()));
-        let text = err.to_string();
-        let why = strip_place(&text).to_owned();
-        let hint = nearest(&why).map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();
-        Self::Invalid { file: file.to_owned(), line, column, why, hint }
+        let said = err.to_string();
+        let why = strip_place(&said);
+        let hint = nearest(why).map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();
+        // An unknown key is named by the sentence itself, and where it stands there is no value yet.
+        let key = if why.contains("unknown field") { None } else { super::place::key_at(text, line, column) };
+        Self::Invalid { file: file.to_owned(), line, column, key, why: in_words(why), hint }
     }
+}
+
+/// `invalid u64` and the like in words for people.
+fn in_words(why: &str) -> String {
+    let expected = match why.strip_prefix("invalid ").unwrap_or_default() {
+        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "a whole number from 0 on",
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
+        "f32" | "f64" | "floating point" => "a number",
+        "bool" | "boolean" => "true or false",
+        _ => return why.to_owned(),
+    };
+    format!("it is not {expected}")
 }
 
 /// The parser repeats the place in its sentence; it is shown in front already.

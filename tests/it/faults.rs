@@ -130,7 +130,8 @@ fn a_configuration_that_is_invalid() {
     for (text, words) in [
         ("listen: 127.0.0.1:1\nscalling:\n  mode: observe\n", ["foretide.yaml:2:1", "did you mean `scaling`?"]),
         ("store:\n  series_mx: 5\n", ["foretide.yaml:2:", "`series_max`"]),
-        ("store:\n  series_max: many\n", ["foretide.yaml:2:", "error:"]),
+        ("store:\n  series_max: many\n", ["foretide.yaml:2:", "store.series_max: it is not a whole number"]),
+        ("forecast:\n  jobs: [{name: a, promql: up, schedule: evry 5m}]\n", ["jobs.a.schedule", "`every 5m`"]),
         ("host:\n  every: 5 minutes\n", ["foretide.yaml:2:", "not a duration"]),
         ("scaling:\n  mode: obsrve\n", ["foretide.yaml:2:", "did you mean `observe`?"]),
         ("forecast:\n  jobs:\n    - {name: a}\n", ["forecast.jobs.a", "exactly one of promql and sql"]),
@@ -148,6 +149,34 @@ fn a_configuration_that_is_invalid() {
     let mut command = program::foretide(&["config", "show"]);
     let outcome = program::finish(command.env("FORETIDE__STORE__SERIES_MX", "7"));
     says(&outcome, 4, &["FORETIDE__STORE__SERIES_MX", "SERIES_MAX"]);
+}
+
+/// What is in the environment is not ours to judge, unless it bears our name.
+#[cfg(unix)]
+#[test]
+fn an_environment_that_is_not_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = std::ffi::OsStr::from_bytes(b"\xff");
+    program::finish(program::foretide(&["config", "show"]).env("SOMETHING", bytes)).success();
+    let outcome = program::finish(program::foretide(&["config", "show"]).env("FORETIDE__LISTEN", bytes));
+    says(&outcome, 4, &["FORETIDE__LISTEN", "not UTF-8"]);
+}
+
+#[test]
+fn a_folder_with_too_little_in_it() {
+    let folder = folder::fresh();
+    let (data, file) = (folder.path().join("data"), folder.path().join("foretide.yaml"));
+    fs::write(&file, "forecast: {jobs: [{name: a, promql: up}]}\n").expect("written");
+    fs::create_dir(&data).expect("made");
+    let (data, file) = (data.to_str().expect("plain"), file.to_str().expect("plain"));
+    let run = |words: &[&str]| program::run(&[words, &["--data", data, "--config", file]].concat());
+    says(&run(&["jobs", "run", "a"]), 6, &["job `a`", "answers no series", "wait for data"]);
+    says(&run(&["jobs", "run", "b"]), 2, &["no such job"]);
+    let audit = run(&["audit", "verify"]).success().text();
+    assert!(audit.starts_with("audit trail is whole: 0 records"), "{audit}");
+    assert_eq!(run(&["outbox", "list"]).success().text(), "no messages are failed\n");
+    says(&run(&["outbox", "retry", "7"]), 1, &["no outbox message `7`"]);
+    says(&program::run(&["audit", "verify", "--url", "http://127.0.0.1:1"]), 2, &["--url", "--data"]);
 }
 
 #[test]

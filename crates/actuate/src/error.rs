@@ -17,6 +17,8 @@ pub enum Retry {
     Backoff,
     /// Not before this span has passed.
     After(Millis),
+    /// Our own gate held it back, nothing was tried; not before this span has passed.
+    Held(Millis),
 }
 
 /// Why a message was not applied. Destinations are shown as scheme, host and port only: paths may hold secrets.
@@ -147,7 +149,7 @@ impl ActuateError {
     /// Whether the same message may be tried again.
     pub const fn retry(&self) -> Retry {
         match self {
-            Self::RateLimited { retry_after, .. } | Self::BreakerOpen { retry_after, .. } => Retry::After(*retry_after),
+            Self::RateLimited { retry_after, .. } | Self::BreakerOpen { retry_after, .. } => Retry::Held(*retry_after),
             Self::Unavailable { retry_after: Some(after), .. } => Retry::After(*after),
             Self::Unavailable { .. } | Self::Transport { .. } | Self::Io { .. } => Retry::Backoff,
             Self::Egress(EgressError::Lookup { .. }) => Retry::Backoff,

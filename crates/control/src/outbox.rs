@@ -298,6 +298,20 @@ impl Outbox {
         self.put_back(id, now, why, |_| pause.clamp(Millis(0), PAUSE_MAX))
     }
 
+    /// The message was not sent at all: it is as before its lease, to be taken again after `pause` (at most
+    /// [`PAUSE_MAX`]), and its tries are not fewer.
+    ///
+    /// # Errors
+    /// As [`Outbox::ack`].
+    pub fn put_off(&self, id: &str, now: Timestamp, pause: Millis) -> Result<(), OutboxError> {
+        let mut queue = self.queue();
+        let mut message = self.leased(&queue, id)?;
+        message.state = MessageState::Audited;
+        message.attempts = message.attempts.saturating_sub(1);
+        message.next_at = (now + pause.clamp(Millis(0), PAUSE_MAX)).0;
+        self.write(&mut queue, vec![message], Vec::new(), None)
+    }
+
     /// The receiver refused for good: no further try, a dead letter that [`Outbox::retry`] can replay.
     ///
     /// # Errors

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Extract};
+use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::fault::Fault;
 use crate::form::Params;
-use crate::parts::{Filter, Insight};
+use crate::parts::{AdviceError, Filter, Insight, Verdict};
 use crate::state::App;
 
 /// Items of a page when the caller names no limit, and at most.
@@ -33,6 +34,16 @@ pub(crate) async fn recommendations(app: Extract<App>, params: Query) -> Answer 
 /// `GET /api/recommendations/{id}`
 pub(crate) async fn recommendation(app: Extract<App>, id: Id) -> Answer {
     one(app, id, "recommendation", |insight, id| insight.recommendation(id)).await
+}
+
+/// `POST /api/recommendations/{id}/apply`: it has been carried out, by whoever did it.
+pub(crate) async fn apply(app: Extract<App>, id: Id) -> Answer {
+    judge(app, id, Verdict::Applied).await
+}
+
+/// `POST /api/recommendations/{id}/dismiss`: it is not wanted.
+pub(crate) async fn dismiss(app: Extract<App>, id: Id) -> Answer {
+    judge(app, id, Verdict::Dismissed).await
 }
 
 /// `GET /api/anomalies?kind=&state=&…`
@@ -110,16 +121,34 @@ async fn one<T: Serialize + Send + 'static>(
     what: &str,
     find: impl FnOnce(&dyn Insight, &str) -> Option<T> + Send + 'static,
 ) -> Answer {
+    let id = checked(id)?;
+    let asked = id.clone();
+    let found = ask(&app, move |insight| find(insight, &asked)).await?;
+    Ok(Json(json!(found.ok_or_else(|| unknown(what, &id))?)))
+}
+
+async fn judge(Extract(app): Extract<App>, id: Id, verdict: Verdict) -> Answer {
+    let id = checked(id)?;
+    let asked = id.clone();
+    let judged = ask(&app, move |insight| insight.judge(&asked, verdict)).await?;
+    match judged {
+        Ok(recommendation) => Ok(Json(json!(recommendation))),
+        Err(AdviceError::Unknown) => Err(unknown("recommendation", &id)),
+        Err(AdviceError::Over(why)) => Err(Fault::new(StatusCode::CONFLICT, "over", why)),
+        Err(AdviceError::Failed(why)) => Err(Fault::busy(why)),
+    }
+}
+
+fn checked(id: Id) -> Result<String, Fault> {
     let Path(id) = id.map_err(|err| Fault::bad_request(format!("id in the path: {err}")))?;
     if id.len() > ID_BYTES_MAX {
         return Err(Fault::bad_request(format!("id in the path is longer than {ID_BYTES_MAX} bytes")));
     }
-    let asked = id.clone();
-    let found = ask(&app, move |insight| find(insight, &asked)).await?;
-    let found = found.ok_or_else(|| {
-        Fault::not_found(format!("there is no {what} `{id}`")).hint("the list without an id shows what there is")
-    })?;
-    Ok(Json(json!(found)))
+    Ok(id)
+}
+
+fn unknown(what: &str, id: &str) -> Fault {
+    Fault::not_found(format!("there is no {what} `{id}`")).hint("the list without an id shows what there is")
 }
 
 fn filter(params: &Params) -> Filter {

@@ -21,7 +21,7 @@ use series::{Append, Clock, Select};
 
 use crate::settings::Settings;
 
-pub use advice::{Anomaly, AnomalyKind, Confidence, Copies, Filter, Recommendation, Saving};
+pub use advice::{AdviceError, Anomaly, AnomalyKind, Confidence, Copies, Filter, Recommendation, Saving, Verdict};
 pub use charts::{Band, ForecastChart, ForecastSummary, Level, Mark, Threshold};
 pub use live::{LiveEvent, LiveKind};
 pub use maintenance::{
@@ -64,6 +64,12 @@ pub trait Insight: Send + Sync {
 
     /// One recommendation.
     fn recommendation(&self, id: &str) -> Option<Recommendation>;
+
+    /// Notes a person's verdict on a recommendation, durably and with an audit record; the recommendation as it is then.
+    ///
+    /// # Errors
+    /// [`AdviceError`]; nothing changed.
+    fn judge(&self, id: &str, verdict: Verdict) -> Result<Recommendation, AdviceError>;
 
     /// Anomalies that pass `filter`.
     fn anomalies(&self, filter: &Filter) -> Vec<Anomaly>;

@@ -72,6 +72,8 @@ fn own() -> Router<App> {
         .route("/api/series", get(chart_series::columns))
         .route("/api/recommendations", get(advice::recommendations))
         .route("/api/recommendations/{id}", get(advice::recommendation))
+        .route("/api/recommendations/{id}/apply", post(advice::apply))
+        .route("/api/recommendations/{id}/dismiss", post(advice::dismiss))
         .route("/api/anomalies", get(advice::anomalies))
         .route("/api/anomalies/{id}", get(advice::anomaly))
         .route("/api/forecasts", get(advice::forecasts))

@@ -12,6 +12,7 @@ use scale::{Kind, Recommendation, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use series::{Millis, Timestamp};
+use server::{AdviceError, Verdict};
 
 use crate::engine::{Core, EngineError, deliver};
 
@@ -169,6 +170,40 @@ fn bounded(kind: Kind, mut found: Vec<Recommendation>) -> Vec<Recommendation> {
         found.truncate(GIVEN_MAX);
     }
     found
+}
+
+/// Notes a person's verdict on advice that is given.
+pub(crate) fn judge(core: &Core, id: &str, verdict: Verdict) -> Result<Recommendation, AdviceError> {
+    let failed = |err: EngineError| AdviceError::Failed(err.to_string());
+    let _alone = core.advice.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = core.control.get::<Kept>(control::Kind::Recommendation, id).map_err(|err| failed(err.into()))?;
+    let mut kept = found.ok_or(AdviceError::Unknown)?;
+    if kept.advice.status == Status::Superseded {
+        let why = "this advice is no longer given; look at the open ones";
+        return Err(AdviceError::Over(why.into()));
+    }
+    let (status, verb) = match verdict {
+        Verdict::Applied => (Status::Applied, "apply"),
+        Verdict::Dismissed => (Status::Dismissed, "dismiss"),
+    };
+    if kept.advice.status != status {
+        kept.advice.status = status;
+        let now = core.clock.now();
+        let audit = AuditEntry {
+            at: now.0,
+            actor: "api".into(),
+            tenant: "default".into(),
+            verb: verb.into(),
+            object: kept.advice.target.clone(),
+            after: Some(id.to_owned()),
+            result: "ok".into(),
+            ..AuditEntry::default()
+        };
+        core.control.apply(vec![put(&kept).map_err(failed)?], Some(audit)).map_err(|err| failed(err.into()))?;
+        let advice = &kept.advice;
+        core.tell(server::LiveKind::Advice, json!({"id": id, "title": advice.title, "state": status.word()}));
+    }
+    Ok(kept.advice)
 }
 
 /// All advice that is kept.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use scale::{ContainerUsage, OomEvent, Recommendation, Resources, RightsizePolicy, Target, UsageSample};
+use scale::{ContainerUsage, OomEvent, Recommendation, Resources, Target, UsageSample};
 use series::{Millis, Step, Timestamp};
 
 use super::Found;
@@ -23,7 +23,7 @@ pub(super) fn evaluate(core: &Core, now: Timestamp) -> Result<Found, EngineError
     }
     let mut containers = Containers::new();
     gather(core, &mut containers, now)?;
-    let policy = policy_of(core);
+    let policy = core.settings.rightsizing.policy();
     let mut found = Found::default();
     for usage in containers.values() {
         match scale::rightsize(now, usage, &policy, &core.settings.cost) {
@@ -35,16 +35,6 @@ pub(super) fn evaluate(core: &Core, now: Timestamp) -> Result<Found, EngineError
         }
     }
     Ok(found)
-}
-
-fn policy_of(core: &Core) -> RightsizePolicy {
-    let settings = &core.settings.rightsizing;
-    RightsizePolicy {
-        cpu_quantile: settings.cpu_quantile,
-        memory_headroom: settings.memory_headroom,
-        window: settings.window.0,
-        ..RightsizePolicy::default()
-    }
 }
 
 pub(super) fn gather(core: &Core, containers: &mut Containers, now: Timestamp) -> Result<(), EngineError> {

@@ -164,6 +164,31 @@ fn advice_found_while_observing_is_sent_once_the_mode_allows_it_and_to_new_recei
 }
 
 #[test]
+fn a_persons_word_stands_until_the_advice_ends_or_its_validity_does() {
+    use server::{AdviceError, Verdict};
+    let bench = Bench::new();
+    let engine = bench.open(&receivers("recommend"));
+    let (core, id) = (engine.core(), scale_up(NOW).id);
+    let give = |at: Timestamp| replace_all(core, Kind::Scale, vec![scale_up(at)], at).expect("kept");
+    let status = || recommendations(core).expect("readable")[0].status;
+    assert_eq!(judge(core, "none", Verdict::Applied), Err(AdviceError::Unknown));
+    assert_eq!(give(NOW), 1);
+    assert_eq!(judge(core, &id, Verdict::Dismissed).expect("noted").status, Status::Dismissed);
+    assert_eq!((give(NOW + Millis::from_days(2)), status()), (0, Status::Dismissed), "dismissed stays dismissed");
+    judge(core, &id, Verdict::Applied).expect("noted");
+    judge(core, &id, Verdict::Applied).expect("noted already");
+    // Still given shortly after: it has not taken effect yet. Given later than it held: it is needed again.
+    let marked = NOW + Millis::from_days(2);
+    assert_eq!((give(marked + MINUTE), status()), (0, Status::Applied));
+    assert_eq!((give(marked + Millis::from_hours(2)), status()), (1, Status::Open));
+    replace_all(core, Kind::Scale, Vec::new(), marked + Millis::from_hours(3)).expect("kept");
+    assert!(matches!(judge(core, &id, Verdict::Dismissed), Err(AdviceError::Over(_))));
+    let audit = core.control.scan::<Value>(control::Kind::Audit, &ScanRange::default()).expect("readable");
+    let verbs: Vec<_> = audit.iter().filter_map(|(_, row)| row["entry"]["verb"].as_str()).collect();
+    assert_eq!(verbs.iter().filter(|verb| ["apply", "dismiss"].contains(verb)).count(), 2, "{verbs:?}");
+}
+
+#[test]
 fn more_advice_than_one_record_holds_is_kept_and_kept_again() {
     let bench = Bench::new();
     let engine = bench.open("host: {enabled: false}\n");

@@ -20,6 +20,8 @@ pub(super) enum Answer {
     Delivered(String),
     /// It is to be tried again, after the receiver's pause or after our own.
     Again(String, Option<Millis>),
+    /// It was not tried, and may be after a pause.
+    Held(Millis),
     /// It was refused for good.
     Refused(String),
 }
@@ -35,6 +37,7 @@ impl Answer {
             Retry::Never => Self::Refused(why.to_owned()),
             Retry::Backoff => Self::Again(why.to_owned(), None),
             Retry::After(pause) => Self::Again(why.to_owned(), Some(pause)),
+            Retry::Held(pause) => Self::Held(pause),
         }
     }
 }

@@ -16,17 +16,15 @@ pub(super) fn track(
 ) -> Result<(), EngineError> {
     record.earlier = Some((before.origin_ms, before.median().to_vec()));
     record.tracked = before.tracked;
-    let (start, end) = (before.time(0), Timestamp(record.origin_ms + 1));
+    // After a gap longer than the forecast, what it reached is still judged.
+    let end = Timestamp(record.origin_ms + 1).min(before.time(before.mean.len()));
+    let start = before.time(0);
     if before.step_ms != record.step_ms || start >= end {
         // The same origin again (a second run within one step): the forecast before that one is still the earlier one.
         record.earlier = before.earlier.clone();
         return Ok(());
     }
     let actual = Grid::from_columns(columns, TimeRange::new(start, end), step, GridFill::Last, before.mean.len());
-    let skipped = ((actual.start.0 - start.0) / step.millis()).max(0) as usize;
-    if skipped > 0 {
-        return Ok(()); // The whole forecast lies further back than it reached.
-    }
     let path = |(level, values): &(f64, Vec<f64>)| QuantilePath { level: *level, values: values.clone() };
     let paths: Vec<QuantilePath> = before.quantiles.iter().map(path).collect();
     let accuracy = forecast::track(&before.mean, &paths, &actual.values);

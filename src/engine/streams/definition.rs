@@ -4,7 +4,7 @@ use promql::Expr;
 use rust_embed::RustEmbed;
 use serde::Deserialize;
 use series::{Matcher, Millis};
-use stream::{Operator, Sensitivity, StreamSpec, ValueKind};
+use stream::{Operator, Sensitivity, StreamLimits, StreamSpec, Streams, ValueKind};
 
 use crate::engine::EngineError;
 use crate::settings::{Span, StreamSettings};
@@ -89,6 +89,17 @@ enum SensitivityText {
     Normal,
     High,
     Sigma(f64),
+}
+
+/// Bounds of all standing queries together.
+pub(super) fn limits(settings: &StreamSettings) -> StreamLimits {
+    StreamLimits { groups_max: settings.groups_max, bytes_max: settings.memory_mib << 20 }
+}
+
+/// Whether the standing queries of the settings can run.
+pub(crate) fn check(settings: &StreamSettings) -> Result<(), EngineError> {
+    let fault = |err: stream::StreamError| EngineError::Stream { place: "definitions".into(), why: err.to_string() };
+    Streams::new(load(settings)?, limits(settings)).map(drop).map_err(fault)
 }
 
 /// All standing queries of the settings.

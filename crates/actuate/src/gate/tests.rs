@@ -137,7 +137,7 @@ fn a_failing_endpoint_is_left_alone_and_comes_back() {
         assert!(matches!(gate.apply(&message(3, 5), NOW), Err(ActuateError::Io { .. })));
     }
     let fault = gate.apply(&message(3, 5), NOW).expect_err("open");
-    assert!(matches!(fault.retry(), Retry::After(_)), "{fault}");
+    assert!(matches!(fault.retry(), Retry::Held(_)), "{fault}");
     assert_eq!(gate.actuator().reached.load(Ordering::SeqCst), 5);
     gate.actuator().broken.store(false, Ordering::SeqCst);
     assert!(gate.apply(&message(3, 5), NOW + series::Millis::from_secs(31)).is_ok());

@@ -228,6 +228,23 @@ fn a_receiver_may_ask_for_a_longer_pause_than_ours() {
 }
 
 #[test]
+fn a_message_that_was_held_back_loses_no_try() {
+    let bench = Bench::new(1);
+    let outbox = bench.open();
+    let id = enqueue(&outbox, Draft { window_end: NOW + Millis::from_days(1), ..draft("web", "3", 0) });
+    let mut now = NOW;
+    for _ in 0..2 * TRIES_MAX {
+        assert_eq!(lease(&outbox, now), [id.as_str()]);
+        outbox.put_off(&id, now, MINUTE).unwrap();
+        assert!(lease(&outbox, now + Millis(1)).is_empty());
+        now = now + MINUTE;
+    }
+    let message = outbox.lease(now, "kubernetes", 1).unwrap().remove(0);
+    assert_eq!((message.state, message.attempts), (MessageState::Sending, 1));
+    assert!(matches!(outbox.put_off("404", now, MINUTE), Err(OutboxError::Unknown { .. })));
+}
+
+#[test]
 fn changes_and_messages_of_one_call_are_there_together_or_not_at_all() {
     let bench = Bench::new(1);
     let outbox = bench.open();

@@ -101,8 +101,7 @@ fn bounds_text(chart: &ForecastChart, at: usize) -> String {
 }
 
 fn marks(plot: &mut Plot, chart: &ForecastChart, theme: Theme) {
-    let kinds = [AnomalyKind::Spike, AnomalyKind::ShiftUp, AnomalyKind::ShiftDown, AnomalyKind::Regression];
-    for kind in kinds {
+    for kind in AnomalyKind::ALL {
         let found: Vec<_> = chart.marks.iter().filter(|mark| mark.kind == kind).take(MARKS_MAX).collect();
         if found.is_empty() {
             continue;
@@ -120,6 +119,9 @@ fn marks(plot: &mut Plot, chart: &ForecastChart, theme: Theme) {
 fn symbol(kind: AnomalyKind) -> (MarkerSymbol, &'static str) {
     match kind {
         AnomalyKind::Spike => (MarkerSymbol::Circle, "spike"),
+        AnomalyKind::Drop => (MarkerSymbol::CircleOpen, "drop"),
+        AnomalyKind::Burst => (MarkerSymbol::Square, "burst"),
+        AnomalyKind::Trend => (MarkerSymbol::TriangleRight, "trend"),
         AnomalyKind::ShiftUp => (MarkerSymbol::TriangleUp, "shift up"),
         AnomalyKind::ShiftDown => (MarkerSymbol::TriangleDown, "shift down"),
         AnomalyKind::Regression => (MarkerSymbol::Diamond, "regression"),

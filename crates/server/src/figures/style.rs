@@ -70,9 +70,9 @@ impl Theme {
     /// Anomalies also differ in shape.
     pub(super) fn mark(self, kind: AnomalyKind) -> &'static str {
         match kind {
-            AnomalyKind::Spike => self.pick("#c2410c", "#fb9a5c"),
-            AnomalyKind::ShiftUp => self.pick("#a8327d", "#f08fc8"),
-            AnomalyKind::ShiftDown => self.pick("#6b4fbb", "#b6a3ff"),
+            AnomalyKind::Spike | AnomalyKind::Burst => self.pick("#c2410c", "#fb9a5c"),
+            AnomalyKind::ShiftUp | AnomalyKind::Trend => self.pick("#a8327d", "#f08fc8"),
+            AnomalyKind::ShiftDown | AnomalyKind::Drop => self.pick("#6b4fbb", "#b6a3ff"),
             AnomalyKind::Regression => self.pick("#b42318", "#ff8f85"),
         }
     }

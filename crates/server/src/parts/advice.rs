@@ -62,6 +62,26 @@ pub struct Recommendation {
     pub more: Map<String, Value>,
 }
 
+/// What a person says to a recommendation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has been carried out.
+    Applied,
+    /// It is not wanted.
+    Dismissed,
+}
+
+/// Why a verdict was not noted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdviceError {
+    /// There is no such recommendation.
+    Unknown,
+    /// It is no longer given; the reason and what to do.
+    Over(String),
+    /// It could not be written.
+    Failed(String),
+}
+
 /// How much to believe.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Confidence {
@@ -103,21 +123,34 @@ pub struct Copies {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnomalyKind {
-    /// A short deviation.
+    /// A short rise.
     Spike,
+    /// A fall that may end.
+    Drop,
+    /// A rise that lasts and may end.
+    Burst,
     /// The level rose and stays.
     ShiftUp,
     /// The level fell and stays.
     ShiftDown,
+    /// A trend that meets its limit soon.
+    Trend,
     /// Worse than before a change.
     Regression,
 }
 
 impl AnomalyKind {
-    /// The word in JSON and filters.
+    /// All kinds.
+    pub const ALL: [Self; 7] =
+        [Self::Spike, Self::Drop, Self::Burst, Self::ShiftUp, Self::ShiftDown, Self::Trend, Self::Regression];
+
+    /// The word in JSON, in filters and in SQL.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Spike => "spike",
+            Self::Drop => "drop",
+            Self::Burst => "burst",
+            Self::Trend => "trend",
             Self::ShiftUp => "shift_up",
             Self::ShiftDown => "shift_down",
             Self::Regression => "regression",

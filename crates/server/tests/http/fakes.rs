@@ -14,10 +14,10 @@ use series::{
     RejectionReason, Select, SelectError, SelectRequest, SeriesSet, TimeRange, Timestamp,
 };
 use server::{
-    AdminError, Anomaly, AnomalyKind, Band, Confidence, Copies, Filter, FlushReport, ForecastChart, ForecastSummary,
-    HostLoad, IngestStats, Insight, Level, Maintenance, MaintenanceError, Mark, MetricFamily, MetricKind, Parts,
-    Readiness, Recommendation, Saving, SeriesStats, Settings, SqlAnswer, SqlFailure, SqlFault, SqlFormat, SqlRequest,
-    SqlService, TableColumn, TableInfo, Tally, Telemetry, Threshold,
+    AdminError, AdviceError, Anomaly, AnomalyKind, Band, Confidence, Copies, Filter, FlushReport, ForecastChart,
+    ForecastSummary, HostLoad, IngestStats, Insight, Level, Maintenance, MaintenanceError, Mark, MetricFamily,
+    MetricKind, Parts, Readiness, Recommendation, Saving, SeriesStats, Settings, SqlAnswer, SqlFailure, SqlFault,
+    SqlFormat, SqlRequest, SqlService, TableColumn, TableInfo, Tally, Telemetry, Threshold, Verdict,
 };
 
 /// The present of the fakes: 2026-11-21 14:32:00 UTC.
@@ -345,6 +345,15 @@ impl Insight for World {
 
     fn recommendation(&self, id: &str) -> Option<Recommendation> {
         recommendations().into_iter().find(|item| item.id == id)
+    }
+
+    fn judge(&self, id: &str, verdict: Verdict) -> Result<Recommendation, AdviceError> {
+        let found = self.recommendation(id).ok_or(AdviceError::Unknown)?;
+        match (self.insightful.load(Ordering::Relaxed), verdict) {
+            (false, _) => Err(AdviceError::Over("it is superseded".into())),
+            (true, Verdict::Applied) => Ok(Recommendation { state: "applied".into(), ..found }),
+            (true, Verdict::Dismissed) => Ok(Recommendation { state: "dismissed".into(), ..found }),
+        }
     }
 
     fn anomalies(&self, filter: &Filter) -> Vec<Anomaly> {

@@ -25,6 +25,23 @@ async fn advice_says_all_that_an_advice_must_say() {
 }
 
 #[tokio::test]
+async fn a_person_may_apply_or_dismiss_advice() {
+    let server = Server::new();
+    let post = |uri: &str| Request::post(uri).body(Body::empty()).expect("valid request");
+    for (word, state) in [("apply", "applied"), ("dismiss", "dismissed")] {
+        let answer = server.send(post(&format!("/api/recommendations/rec-2/{word}"))).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!(state)));
+        assert_eq!(server.get(&format!("/api/recommendations/rec-2/{word}")).await.status, 405);
+    }
+    assert_eq!(server.send(post("/api/recommendations/x/dismiss")).await.status, 404);
+    server.world.insightful.store(false, Ordering::Relaxed);
+    let over = server.send(post("/api/recommendations/rec-2/dismiss")).await;
+    assert_eq!((over.status.as_u16(), &over.json()["error"]["code"]), (409, &json!("over")));
+    let foreign = Request::post("/api/recommendations/rec-2/dismiss").header("origin", "https://evil.test");
+    assert_eq!(server.send(foreign.body(Body::empty()).expect("valid request")).await.status, 403);
+}
+
+#[tokio::test]
 async fn lists_are_paged_by_cursor() {
     let server = Server::new();
     let (mut cursor, mut seen) = (String::new(), Vec::new());

@@ -3,7 +3,10 @@ import { get } from "./api.js";
 import { byId, copyButtons, el, empty } from "./dom.js";
 import { change, clock, now, number, span } from "./format.js";
 
-const SHAPES = { spike: ["●", "spike"], shift_up: ["▲", "shift up"], shift_down: ["▼", "shift down"], regression: ["◆", "regression"] };
+const SHAPES = {
+  spike: ["●", "spike"], drop: ["○", "drop"], burst: ["■", "burst"], shift_up: ["▲", "shift up"], shift_down: ["▼", "shift down"],
+  trend: ["▶", "trend"], regression: ["◆", "regression"],
+};
 let open = new Set();
 
 /** Loads and shows them; answers how many there are. */
