@@ -1,4 +1,4 @@
-//! Samples from the wire: remote write 1.0 and 2.0 and the text formats become a [`series::Batch`].
+//! Samples from the wire: remote write 1.0 and 2.0, OTLP, line protocol and the text formats become a [`series::Batch`].
 //!
 //! ```text
 //!   headers ─▶ schema (or 415)
@@ -11,7 +11,8 @@
 //! series, samples, histograms and exemplars before anything is kept, so 16 million empty series cost a walk and not a
 //! gigabyte. A native histogram that contradicts itself is refused alone; an exemplar with impossible labels is left out.
 //!
-//! Refused: framed snappy, gzip, protobuf groups. This room opens no socket, reads no clock and keeps no state but its buffers.
+//! Refused: framed snappy, gzip in remote write, protobuf groups. This room opens no socket and reads no clock; its only state
+//! are buffers and the totals of OTLP's deltas, which the caller holds.
 
 mod body;
 mod census;
@@ -29,6 +30,7 @@ mod inflate;
 mod influx;
 mod label_set;
 mod limits;
+mod otlp;
 mod outcome;
 mod sink;
 mod text;
@@ -42,5 +44,6 @@ pub use head::{CONTENT_TYPE, CONTENT_TYPE_V2, RequestHead, VERSION, VERSION_V2};
 pub use inflate::{ContentEncoding, inflate};
 pub use influx::{InfluxOptions, InfluxOutcome, LineFault, Precision, parse_lines};
 pub use limits::Limits;
+pub use otlp::{DeltaStreams, Naming, OtlpEncoding, OtlpOptions, OtlpOutcome, PointRefusal, decode_otlp};
 pub use outcome::{Decoded, Refusal, RefusalReason};
 pub use text::{LabelConflict, TextFormat, TextOptions, parse_text};
