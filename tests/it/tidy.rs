@@ -35,7 +35,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
 ];
 
 /// Crates with the only packages that may name them, in any kind of dependency. A trailing `*` takes all with the prefix.
-const WALLS: [(&[&str], &[&str]); 10] = [
+const WALLS: [(&[&str], &[&str]); 11] = [
     (&["arrow", "arrow-*", "parquet"], &["sql", "lake"]),
     (&["datafusion", "datafusion-*"], &["sql"]),
     (&["axum", "axum-*"], &["server"]),
@@ -46,6 +46,7 @@ const WALLS: [(&[&str], &[&str]); 10] = [
     (&["object_store"], &["lake", "store"]),
     (&["tokio", "tokio-*"], &["sql", "server", ROOT]),
     (&["pco"], &["codec"]),
+    (&["tonic", "tonic-*"], &["server"]),
 ];
 
 const TOP_FOLDERS: [&str; 9] =

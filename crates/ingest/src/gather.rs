@@ -1,10 +1,12 @@
 //! Lines of a text gathered into one run a series, so that a text in the order of time is as cheap to store as one in
 //! the order of series.
 //!
-//! A series is known by its spelling in the text: its labels are read once, at its first line. Two spellings of one
-//! series become two runs, which changes nothing but their size.
+//! A series is known by its spelling in the text (or the row): its labels are read once, at its first line. Two spellings
+//! of one series become two runs, which changes nothing but their size.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use series::{Batch, Exemplar, Timestamp};
 
@@ -24,10 +26,10 @@ pub(crate) enum Place {
     Refused(RefusalReason),
 }
 
-/// Collects the samples of one text.
+/// Collects the samples of one text, whose series are spelled as `K`.
 #[derive(Debug)]
-pub(crate) struct Gather<'t> {
-    known: HashMap<Spelling<'t>, Place>,
+pub(crate) struct Gather<K> {
+    known: HashMap<K, Place>,
     /// The label sets, each without samples.
     sets: Batch,
     counts: Vec<u32>,
@@ -44,7 +46,7 @@ struct Row {
     value: f64,
 }
 
-impl<'t> Gather<'t> {
+impl<K: Eq + Hash> Gather<K> {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             known: HashMap::new(),
@@ -59,14 +61,17 @@ impl<'t> Gather<'t> {
 
     /// What `spelling` stands for, if it was met before.
     #[inline]
-    pub(crate) fn find(&self, spelling: Spelling<'t>) -> Option<Place> {
-        self.known.get(&spelling).copied()
+    pub(crate) fn find<Q: Eq + Hash + ?Sized>(&self, spelling: &Q) -> Option<Place>
+    where
+        K: Borrow<Q>,
+    {
+        self.known.get(spelling).copied()
     }
 
     /// Notes what `spelling` stands for; `labels` are sorted, unique and checked.
     pub(crate) fn add(
         &mut self,
-        spelling: Spelling<'t>,
+        spelling: K,
         labels: Result<&[(&str, &str)], RefusalReason>,
     ) -> Result<Place, IngestError> {
         let place = match labels {
@@ -158,9 +163,9 @@ mod tests {
 
     #[test]
     fn samples_of_a_series_come_together_in_their_order() {
-        let mut gather = Gather::new(&Limits::default());
+        let mut gather: Gather<Spelling<'_>> = Gather::new(&Limits::default());
         for (name, at) in [("a", 1), ("b", 1), ("a", 2), ("b", 2), ("a", 3)] {
-            let place = match gather.find((name, "")) {
+            let place = match gather.find(&(name, "")) {
                 Some(place) => place,
                 None => gather.add((name, ""), Ok(&[("__name__", name)])).expect("room"),
             };
@@ -175,7 +180,7 @@ mod tests {
 
     #[test]
     fn limits_count_series_and_samples_once() {
-        let mut gather = Gather::new(&Limits { series: 1, samples: 1, ..Limits::default() });
+        let mut gather: Gather<Spelling<'_>> = Gather::new(&Limits { series: 1, samples: 1, ..Limits::default() });
         let refused = gather.add(("x", ""), Err(RefusalReason::NoMetricName)).expect("not counted");
         assert_eq!(refused, Place::Refused(RefusalReason::NoMetricName));
         gather.add(("a", ""), Ok(&[("__name__", "a")])).expect("the first");

@@ -13,7 +13,7 @@
 use series::{Batch, METRIC_NAME, Timestamp};
 
 use crate::error::IngestError;
-use crate::gather::{Gather, Place};
+use crate::gather::{Gather, Place, Spelling};
 use crate::label_set::LabelSet;
 use crate::limits::Limits;
 use crate::outcome::{Decoded, RefusalReason, shorten};
@@ -143,7 +143,7 @@ pub fn parse_lines(
         gather: Gather::new(limits),
         outcome: InfluxOutcome::default(),
         fields: Vec::new(),
-        spelling: Spelling::default(),
+        plain: Plain::default(),
         labels: LabelSet::default(),
     };
     let read = reader.read(text).and_then(|()| {
@@ -160,16 +160,16 @@ pub fn parse_lines(
 struct Reader<'l, 't> {
     options: InfluxOptions,
     limits: &'l Limits,
-    gather: Gather<'t>,
+    gather: Gather<Spelling<'t>>,
     outcome: InfluxOutcome,
     fields: Vec<Field<'t>>,
-    spelling: Spelling,
+    plain: Plain,
     labels: LabelSet<'static>,
 }
 
 /// Texts of one new series without their escapes.
 #[derive(Debug, Default)]
-struct Spelling {
+struct Plain {
     metric: String,
     tags: Vec<(String, String)>,
 }
@@ -209,7 +209,7 @@ impl<'t> Reader<'_, 't> {
                 self.outcome.texts_skipped += 1;
                 continue;
             };
-            let place = match self.gather.find((set, key)) {
+            let place = match self.gather.find(&(set, key)) {
                 Some(place) => place,
                 None => self.add(set, key)?,
             };
@@ -223,15 +223,15 @@ impl<'t> Reader<'_, 't> {
     }
 
     fn add(&mut self, set: &'t str, key: &'t str) -> Result<Place, IngestError> {
-        let spelling = &mut self.spelling;
-        line::unescape_set(set, &mut spelling.metric, &mut spelling.tags);
+        let plain = &mut self.plain;
+        line::unescape_set(set, &mut plain.metric, &mut plain.tags);
         if !key.is_empty() {
-            spelling.metric.push('_');
-            spelling.metric.push_str(&line::unescape(key));
+            plain.metric.push('_');
+            plain.metric.push_str(&line::unescape(key));
         }
         let mut labels = std::mem::take(&mut self.labels).recycle();
-        let mut filled = labels.push_text(METRIC_NAME, &spelling.metric, self.limits);
-        for (name, value) in &spelling.tags {
+        let mut filled = labels.push_text(METRIC_NAME, &plain.metric, self.limits);
+        for (name, value) in &plain.tags {
             filled = filled.and_then(|()| labels.push_text(name, value, self.limits));
         }
         let place = self.gather.add((set, key), filled.and_then(|()| labels.finish()));

@@ -33,6 +33,7 @@ mod limits;
 mod otlp;
 mod outcome;
 mod sink;
+mod table;
 mod text;
 mod wire;
 
@@ -46,4 +47,5 @@ pub use influx::{InfluxOptions, InfluxOutcome, LineFault, Precision, parse_lines
 pub use limits::Limits;
 pub use otlp::{DeltaStreams, Naming, OtlpEncoding, OtlpOptions, OtlpOutcome, PointRefusal, decode_otlp};
 pub use outcome::{Decoded, Refusal, RefusalReason};
+pub use table::{Cell, Mapping, MappingError, RowFault, TableOutcome, TableReader, TimeUnit};
 pub use text::{LabelConflict, TextFormat, TextOptions, parse_text};

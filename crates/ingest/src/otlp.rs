@@ -47,6 +47,8 @@ pub struct OtlpOptions {
     pub promote: Vec<String>,
     /// Whether the instrumentation scope is put on every series (`otel_scope_name`, `otel_scope_version`, …).
     pub scope_labels: bool,
+    /// Whether native histograms are stored; otherwise exponential histograms are refused.
+    pub native_histograms: bool,
 }
 
 /// Reads an `ExportMetricsServiceRequest` into `batch`, which is emptied first. After an error the batch is empty and
@@ -60,7 +62,7 @@ pub fn decode_otlp(
     options: &OtlpOptions,
     now: Timestamp,
     limits: &Limits,
-    delta: &mut DeltaStreams,
+    delta: &DeltaStreams,
     batch: &mut Batch,
 ) -> Result<OtlpOutcome, IngestError> {
     batch.clear();
@@ -68,22 +70,14 @@ pub fn decode_otlp(
         let (bytes, limit) = (message.len() as u64, limits.decoded_bytes as u64);
         return Err(IngestError::DecodedTooLarge { bytes, limit });
     }
-    delta.roll_back();
     let mut out = Translator::new(options, now, limits, delta, batch);
     let read = match encoding {
         OtlpEncoding::Protobuf => protobuf::read(message, limits, &mut out),
         OtlpEncoding::Json => json::read(message, &mut out),
     };
-    let outcome = out.finish();
-    match read {
-        Ok(()) => {
-            delta.commit();
-            Ok(outcome)
-        }
-        Err(err) => {
-            delta.roll_back();
-            batch.clear();
-            Err(err)
-        }
+    let outcome = out.finish(read.is_ok());
+    if read.is_err() {
+        batch.clear();
     }
+    read.map(|()| outcome)
 }

@@ -16,7 +16,7 @@ use std::ops::Range;
 use series::{Batch, METRIC_NAME, Metadata, MetricType, Timestamp};
 
 use crate::error::IngestError;
-use crate::gather::{Gather, Place};
+use crate::gather::{Gather, Place, Spelling};
 use crate::label_set::LabelSet;
 use crate::limits::Limits;
 use crate::outcome::{Decoded, RefusalReason, shorten};
@@ -119,7 +119,7 @@ struct Parser<'a, 't> {
     /// The family whose HELP, TYPE and UNIT lines are being collected.
     family: Metadata,
     decoded: Decoded,
-    gather: Gather<'t>,
+    gather: Gather<Spelling<'t>>,
     labels: LineLabels,
     set: LabelSet<'static>,
     exemplar_labels: LineLabels,
@@ -168,7 +168,7 @@ impl<'t> Parser<'_, 't> {
 
     fn read_line(&mut self, line: &'t str) -> Result<(), LineFault> {
         let (spelling, rest) = line::split_series(line)?;
-        let known = self.gather.find((spelling, ""));
+        let known = self.gather.find(&(spelling, ""));
         if known.is_none() {
             line::read_series(spelling, &mut self.labels)?;
         }

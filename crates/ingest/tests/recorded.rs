@@ -8,8 +8,9 @@ const CUMULATIVE_JSON: &[u8] = include_bytes!("recorded/cumulative.json");
 const DELTAS: [&[u8]; 2] = [include_bytes!("recorded/delta-1.pb"), include_bytes!("recorded/delta-2.pb")];
 const OWN: &str = "instance=\"pod-1\", job=\"shop/checkout\"";
 
-fn decode(encoding: OtlpEncoding, message: &[u8], delta: &mut DeltaStreams) -> (OtlpOutcome, Batch) {
-    let (options, mut batch) = (OtlpOptions::default(), Batch::default());
+fn decode(encoding: OtlpEncoding, message: &[u8], delta: &DeltaStreams) -> (OtlpOutcome, Batch) {
+    let options = OtlpOptions { native_histograms: true, ..OtlpOptions::default() };
+    let mut batch = Batch::default();
     let outcome = decode_otlp(encoding, message, &options, Timestamp(0), &Limits::default(), delta, &mut batch);
     (outcome.expect("the message is read"), batch)
 }
@@ -42,7 +43,7 @@ fn wanted(times: f64) -> Vec<String> {
 
 #[test]
 fn a_cumulative_export_becomes_the_series_of_prometheus() {
-    let (outcome, batch) = decode(OtlpEncoding::Protobuf, CUMULATIVE, &mut DeltaStreams::new(0));
+    let (outcome, batch) = decode(OtlpEncoding::Protobuf, CUMULATIVE, &DeltaStreams::new(0));
     assert_eq!((outcome.points, outcome.points_refused), (7, 0), "{outcome}");
     assert_eq!(shown(&batch), wanted(1.0));
     let helps: Vec<_> = batch.metadata().iter().map(|family| (family.metric.as_str(), family.kind.as_str())).collect();
@@ -53,7 +54,7 @@ fn a_cumulative_export_becomes_the_series_of_prometheus() {
 
 #[test]
 fn the_exponential_histogram_becomes_a_native_one() {
-    let (_, batch) = decode(OtlpEncoding::Protobuf, CUMULATIVE, &mut DeltaStreams::new(0));
+    let (_, batch) = decode(OtlpEncoding::Protobuf, CUMULATIVE, &DeltaStreams::new(0));
     let series = batch.iter().find(|s| !s.histograms.is_empty()).expect("one");
     assert_eq!(series.labels.to_string(), format!("http_client_duration_seconds{{{OWN}}}"));
     let native = &series.histograms[0].histogram;
@@ -65,7 +66,7 @@ fn the_exponential_histogram_becomes_a_native_one() {
 
 #[test]
 fn exemplars_lie_in_their_buckets() {
-    let (_, batch) = decode(OtlpEncoding::Protobuf, CUMULATIVE, &mut DeltaStreams::new(0));
+    let (_, batch) = decode(OtlpEncoding::Protobuf, CUMULATIVE, &DeltaStreams::new(0));
     let of = |le: &str| {
         let series = batch.iter().find(|s| s.labels.get("le") == Some(le)).expect("a bucket");
         series.exemplars.iter().map(|exemplar| exemplar.value).collect::<Vec<_>>()
@@ -77,8 +78,8 @@ fn exemplars_lie_in_their_buckets() {
 
 #[test]
 fn json_says_the_same_as_protobuf() {
-    let (outcome, batch) = decode(OtlpEncoding::Protobuf, CUMULATIVE, &mut DeltaStreams::new(0));
-    let (json_outcome, json_batch) = decode(OtlpEncoding::Json, CUMULATIVE_JSON, &mut DeltaStreams::new(0));
+    let (outcome, batch) = decode(OtlpEncoding::Protobuf, CUMULATIVE, &DeltaStreams::new(0));
+    let (json_outcome, json_batch) = decode(OtlpEncoding::Json, CUMULATIVE_JSON, &DeltaStreams::new(0));
     assert_eq!(json_outcome, outcome);
     let all = |batch: &Batch| batch.iter().map(|s| format!("{s:?} {}", s.labels)).collect::<Vec<_>>();
     assert_eq!(all(&json_batch), all(&batch));
@@ -87,11 +88,11 @@ fn json_says_the_same_as_protobuf() {
 
 #[test]
 fn deltas_are_added_up_and_a_repeat_changes_nothing() {
-    let mut delta = DeltaStreams::new(100);
-    let (outcome, batch) = decode(OtlpEncoding::Protobuf, DELTAS[0], &mut delta);
+    let delta = DeltaStreams::new(100);
+    let (outcome, batch) = decode(OtlpEncoding::Protobuf, DELTAS[0], &delta);
     assert_eq!((outcome.points_refused, shown(&batch)), (0, wanted(1.0)), "{outcome}");
     for _ in 0..2 {
-        let (_, batch) = decode(OtlpEncoding::Protobuf, DELTAS[1], &mut delta);
+        let (_, batch) = decode(OtlpEncoding::Protobuf, DELTAS[1], &delta);
         let all = shown(&batch);
         // The up-and-down counter is cumulative in any case.
         let queue = all.iter().position(|line| line.starts_with("queue_length")).expect("there");
@@ -100,9 +101,9 @@ fn deltas_are_added_up_and_a_repeat_changes_nothing() {
         let series = batch.iter().find(|s| !s.histograms.is_empty()).expect("one");
         assert_eq!(series.histograms[0].histogram.count, 8.0);
     }
-    let (outcome, _) = decode(OtlpEncoding::Protobuf, DELTAS[0], &mut delta);
+    let (outcome, _) = decode(OtlpEncoding::Protobuf, DELTAS[0], &delta);
     assert_eq!(outcome.refused[0].why, "a delta is older than the newest of its stream");
-    let (outcome, batch) = decode(OtlpEncoding::Protobuf, DELTAS[0], &mut DeltaStreams::new(0));
+    let (outcome, batch) = decode(OtlpEncoding::Protobuf, DELTAS[0], &DeltaStreams::new(0));
     assert_eq!(outcome.refused[0].why, "more than 0 streams of deltas are added up");
     assert_eq!(outcome.points - outcome.points_refused, 2, "gauge and up-and-down counter: {:?}", shown(&batch));
 }

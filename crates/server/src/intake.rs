@@ -7,9 +7,11 @@
 //! Each protocol has its own words for the same answers: all durable, partly refused, malformed (never send again), too
 //! large, try again later. What is refused is counted by protocol and reason in `/metrics`.
 
+pub(crate) mod grpc;
 pub(crate) mod import;
 pub(crate) mod influx;
 mod metrics;
+pub(crate) mod otlp;
 
 use std::sync::Arc;
 
@@ -18,10 +20,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
-use ingest::{ContentEncoding, IngestError, Limits};
+use ingest::{ContentEncoding, DeltaStreams, IngestError, Limits};
 use series::{Append, AppendError, Appended, Batch, RejectionReason};
 
 use crate::fault::Fault;
+use crate::settings::Settings;
 use crate::state::{App, State};
 use crate::write::{Admitted, append_fault, expected_bytes, unsized_bytes_max, whole_body};
 
@@ -35,6 +38,7 @@ const INLINE_BYTES_MAX: usize = 64 << 10;
 pub(crate) enum Protocol {
     Influx,
     Import,
+    Otlp,
 }
 
 /// What the intake keeps between requests.
@@ -42,6 +46,7 @@ pub(crate) struct Intake {
     turns: Semaphore,
     limits: Limits,
     pub(crate) metrics: IntakeMetrics,
+    pub(crate) delta: DeltaStreams,
 }
 
 impl Protocol {
@@ -49,14 +54,20 @@ impl Protocol {
         match self {
             Self::Influx => "influx",
             Self::Import => "import",
+            Self::Otlp => "otlp",
         }
     }
 }
 
 impl Intake {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         let turns = std::thread::available_parallelism().map_or(2, usize::from).max(2);
-        Self { turns: Semaphore::new(turns), limits: Limits::default(), metrics: IntakeMetrics::default() }
+        Self {
+            turns: Semaphore::new(turns),
+            limits: Limits::default(),
+            metrics: IntakeMetrics::default(),
+            delta: DeltaStreams::new(settings.otlp_delta_streams_max),
+        }
     }
 
     /// Bounds of a request.

@@ -5,7 +5,7 @@ use axum::http::{Method, StatusCode, Uri};
 use crate::fault::Fault;
 
 /// What a lost caller may have meant. Routes with a variable part are listed by their fixed part.
-const PATHS: [&str; 43] = [
+const PATHS: [&str; 45] = [
     "/",
     "/-/flush",
     "/-/healthy",
@@ -31,6 +31,7 @@ const PATHS: [&str; 43] = [
     "/api/v1/label/__name__/values",
     "/api/v1/labels",
     "/api/v1/metadata",
+    "/api/v1/otlp/v1/metrics",
     "/api/v1/push",
     "/api/v1/query",
     "/api/v1/query_exemplars",
@@ -48,6 +49,7 @@ const PATHS: [&str; 43] = [
     "/health",
     "/metrics",
     "/ping",
+    "/v1/metrics",
     "/write",
 ];
 

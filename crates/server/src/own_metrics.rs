@@ -87,6 +87,11 @@ impl OwnMetrics {
             gauge("foretide_query_waiting", "Queries that wait for a slot.", state.gate.waiting() as f64),
         ];
         families.extend(state.intake.metrics.gather());
+        families.push(gauge(
+            "foretide_otlp_delta_streams",
+            "Streams of OpenTelemetry deltas that are added up.",
+            state.intake.delta.len() as f64,
+        ));
         families
     }
 }

@@ -9,7 +9,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::compression::{CompressionLayer, DefaultPredicate};
 
-use crate::intake::{import, influx};
+use crate::intake::{grpc, import, influx, otlp};
 use crate::parts::Parts;
 use crate::state::{App, State};
 use crate::{advice, assets, chart_series, figures, guard, live, manage, missing, prom, sql, write};
@@ -31,6 +31,8 @@ pub(crate) fn routes(app: App) -> Router {
         .nest("/prometheus", protocols())
         .merge(own())
         .merge(line_protocol())
+        .route("/v1/metrics", post(otlp::http))
+        .route("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", post(grpc::export))
         .merge(page())
         .fallback(missing::not_found)
         .method_not_allowed_fallback(missing::wrong_method)
@@ -47,6 +49,7 @@ fn protocols() -> Router<App> {
         .route("/api/v1/write", post(write::remote_write))
         .route("/api/v1/push", post(write::remote_write))
         .route("/api/v1/import/prometheus", post(import::text))
+        .route("/api/v1/otlp/v1/metrics", post(otlp::http))
         .route("/-/healthy", get(manage::healthy))
         .route("/-/ready", get(manage::ready))
         .route("/metrics", get(manage::metrics))

@@ -43,6 +43,10 @@ pub struct Settings {
     pub discovery_max: usize,
     /// Listeners of `/api/live`.
     pub live_max: usize,
+    /// How OpenTelemetry metrics become series.
+    pub otlp: ingest::OtlpOptions,
+    /// Streams of OpenTelemetry deltas that are added up; further ones are refused.
+    pub otlp_delta_streams_max: usize,
 }
 
 impl Default for Settings {
@@ -67,6 +71,8 @@ impl Default for Settings {
             sql_rows_max: 1_000_000,
             discovery_max: 1_000_000,
             live_max: 256,
+            otlp: ingest::OtlpOptions::default(),
+            otlp_delta_streams_max: 100_000,
         }
     }
 }

@@ -38,7 +38,7 @@ impl State {
         Arc::new(Self {
             admission: Admission::new(settings.write_budget_bytes),
             decoders: DecoderPool::new(),
-            intake: Intake::new(),
+            intake: Intake::new(&settings),
             gate: Gate::new(settings.queries_max, settings.query_queue_max),
             live_slots: Arc::new(Semaphore::new(settings.live_max)),
             metrics: OwnMetrics::default(),

@@ -11,6 +11,7 @@
 //! refused. The number of streams is bounded; those quiet for an hour make room.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use series::{Labels, Millis, Timestamp};
 
@@ -24,9 +25,14 @@ pub(crate) const ZERO_BACK_MAX: Millis = Millis::from_hours(1);
 /// Shortest pause between two searches for quiet streams.
 const SWEEP_EVERY: Millis = Millis::from_mins(1);
 
-/// Totals of all delta streams. Changes of a request are kept apart until [`DeltaStreams::commit`].
+/// Totals of all delta streams, shared by all requests. Only a request with deltas takes the lock, and keeps it to its
+/// end.
 #[derive(Debug)]
-pub struct DeltaStreams {
+pub struct DeltaStreams(Mutex<Totals>);
+
+/// The totals. Changes of a request are kept apart until [`Totals::commit`].
+#[derive(Debug)]
+pub(crate) struct Totals {
     streams: HashMap<Labels, Stream>,
     pending: HashMap<Labels, Stream>,
     streams_max: usize,
@@ -65,17 +71,30 @@ pub(crate) struct Summed {
 impl DeltaStreams {
     /// No streams yet, and `streams_max` at most.
     pub fn new(streams_max: usize) -> Self {
-        Self { streams: HashMap::new(), pending: HashMap::new(), streams_max, swept: None }
+        Self(Mutex::new(Totals::new(streams_max)))
     }
 
     /// Streams that are added up.
     pub fn len(&self) -> usize {
-        self.streams.len()
+        self.lock().streams.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.streams.is_empty()
+        self.len() == 0
+    }
+
+    /// Waits for other requests with deltas. What one of them left behind by a panic is dropped.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Totals> {
+        let mut totals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.roll_back();
+        totals
+    }
+}
+
+impl Totals {
+    fn new(streams_max: usize) -> Self {
+        Self { streams: HashMap::new(), pending: HashMap::new(), streams_max, swept: None }
     }
 
     /// Adds a delta that ends at `time_ns` to the stream `key`.
@@ -178,7 +197,7 @@ mod tests {
         Labels::from_pairs([("__name__", name)]).expect("valid")
     }
 
-    fn add(streams: &mut DeltaStreams, time_ns: u64, value: f64) -> Result<(f64, bool), DeltaFault> {
+    fn add(streams: &mut Totals, time_ns: u64, value: f64) -> Result<(f64, bool), DeltaFault> {
         let summed = streams.add(key("a"), time_ns, Total::Number(value), Timestamp(0))?;
         let Total::Number(total) = summed.total else { panic!("a number") };
         Ok((total, summed.is_first))
@@ -186,7 +205,7 @@ mod tests {
 
     #[test]
     fn repeats_are_added_once_and_older_points_refused() {
-        let mut streams = DeltaStreams::new(10);
+        let mut streams = Totals::new(10);
         assert_eq!(add(&mut streams, 10, 5.0), Ok((5.0, true)));
         assert_eq!(add(&mut streams, 20, 3.0), Ok((8.0, false)));
         assert_eq!(add(&mut streams, 20, 3.0), Ok((8.0, false)));
@@ -194,12 +213,12 @@ mod tests {
         streams.roll_back();
         assert_eq!(add(&mut streams, 10, 5.0), Ok((5.0, true)), "nothing was kept");
         streams.commit();
-        assert_eq!((add(&mut streams, 30, 1.0), streams.len()), (Ok((6.0, false)), 1));
+        assert_eq!((add(&mut streams, 30, 1.0), streams.streams.len()), (Ok((6.0, false)), 1));
     }
 
     #[test]
     fn the_number_of_streams_is_bounded_and_quiet_ones_make_room() {
-        let mut streams = DeltaStreams::new(2);
+        let mut streams = Totals::new(2);
         let at = |minutes: i64| Timestamp(minutes * 60_000);
         let mut add = |name: &str, now| {
             let added = streams.add(key(name), 1, Total::Number(1.0), now).map(drop);
@@ -214,7 +233,7 @@ mod tests {
 
     #[test]
     fn other_bounds_begin_a_new_count() {
-        let mut streams = DeltaStreams::new(2);
+        let mut streams = Totals::new(2);
         let histogram = |bounds: &[f64]| {
             let counts = vec![1; bounds.len() + 1];
             Total::Explicit(Explicit { count: counts.len() as u64, sum: Some(1.0), counts, bounds: bounds.to_vec() })
@@ -230,7 +249,7 @@ mod tests {
     proptest! {
         #[test]
         fn totals_are_the_running_sum(deltas in prop::collection::vec((1_u64..5, 0_u32..100, 1_usize..3), 1..40)) {
-            let mut streams = DeltaStreams::new(1);
+            let mut streams = Totals::new(1);
             let (mut time, mut wanted) = (0, 0.0);
             for (step, delta, sent) in deltas {
                 time += step;

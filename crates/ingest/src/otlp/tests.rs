@@ -9,16 +9,16 @@ use crate::wire::{put_bytes, put_varint};
 const NS: &str = "1700000000000000000";
 
 fn decode_with(options: &OtlpOptions, text: &str) -> Result<(OtlpOutcome, Batch), IngestError> {
-    let (mut batch, mut delta) = (Batch::default(), DeltaStreams::new(100));
+    let (mut batch, delta) = (Batch::default(), DeltaStreams::new(100));
     let now = Timestamp(1_700_000_000_000);
-    let read = |delta: &mut _, batch: &mut _| {
+    let read = |delta: &_, batch: &mut _| {
         decode_otlp(OtlpEncoding::Json, text.as_bytes(), options, now, &Limits::default(), delta, batch)
     };
-    read(&mut delta, &mut batch).map(|outcome| (outcome, batch))
+    read(&delta, &mut batch).map(|outcome| (outcome, batch))
 }
 
 fn decode(text: &str) -> (OtlpOutcome, Batch) {
-    decode_with(&OtlpOptions::default(), text).expect("the message is read")
+    decode_with(&OtlpOptions { native_histograms: true, ..OtlpOptions::default() }, text).expect("the message is read")
 }
 
 /// A message with one metric.
@@ -82,7 +82,12 @@ fn resources_name_the_target_and_describe_it() {
     let at = 1_700_000_000_000_i64;
     let info = format!("target_info{{job=\"web\", k8s_pod_name=\"web-1\"}} [{at}] [1.0]");
     assert_eq!(shown(&batch), [format!("g{{job=\"web\"}} [{at}] [1.0]"), info]);
-    let options = OtlpOptions { naming: Naming::Utf8, promote: vec!["k8s.pod.name".into()], scope_labels: true };
+    let options = OtlpOptions {
+        naming: Naming::Utf8,
+        promote: vec!["k8s.pod.name".into()],
+        scope_labels: true,
+        ..OtlpOptions::default()
+    };
     let (_, batch) = decode_with(&options, &text).expect("read");
     let labels = batch.series(0).labels;
     assert_eq!((labels.get("k8s.pod.name"), labels.get("otel_scope_name")), (Some("web-1"), Some("lib")));
@@ -160,7 +165,7 @@ fn malformed_messages_are_refused_as_a_whole_and_change_no_totals() {
     }
     let err = decode_with(&OtlpOptions::default(), &gauge("g", r#"{"timeUnixNano": "soon"}"#)).expect_err("no time");
     assert!(err.to_string().contains("unsigned 64-bit"), "{err}");
-    let (mut batch, mut delta) = (Batch::default(), DeltaStreams::new(9));
+    let (mut batch, delta) = (Batch::default(), DeltaStreams::new(9));
     let point = r#"{"timeUnixNano": "1", "asInt": 4}"#;
     let sum = |points: &str| {
         let sum = format!(r#"{{"aggregationTemporality": 1, "dataPoints": [{points}]}}"#);
@@ -170,7 +175,7 @@ fn malformed_messages_are_refused_as_a_whole_and_change_no_totals() {
     for text in [sum(&format!("{point}, {{\"asInt\": true}}")), sum(point)] {
         let limits = Limits::default();
         let read =
-            decode_otlp(OtlpEncoding::Json, text.as_bytes(), &options, Timestamp(0), &limits, &mut delta, &mut batch);
+            decode_otlp(OtlpEncoding::Json, text.as_bytes(), &options, Timestamp(0), &limits, &delta, &mut batch);
         assert_eq!(delta.len(), usize::from(read.is_ok()));
     }
 }
@@ -192,9 +197,9 @@ fn nested(path: &[u32], inner: &[u8], times: usize) -> Vec<u8> {
 fn many_empty_things_are_counted_and_refused() {
     let limits = Limits::default();
     let read = |message: &[u8]| {
-        let (mut batch, mut delta) = (Batch::default(), DeltaStreams::new(9));
+        let (mut batch, delta) = (Batch::default(), DeltaStreams::new(9));
         let options = OtlpOptions::default();
-        decode_otlp(OtlpEncoding::Protobuf, message, &options, Timestamp(0), &limits, &mut delta, &mut batch)
+        decode_otlp(OtlpEncoding::Protobuf, message, &options, Timestamp(0), &limits, &delta, &mut batch)
     };
     let points = nested(&[1, 2, 2, 5, 1], b"", 15_000_000);
     let error = read(&points).expect_err("15 million points");
@@ -228,10 +233,10 @@ fn many_empty_things_are_counted_and_refused() {
 proptest! {
     #[test]
     fn any_bytes_are_read_without_a_panic(message in prop::collection::vec(any::<u8>(), 0..200), json: bool) {
-        let (mut batch, mut delta) = (Batch::default(), DeltaStreams::new(9));
+        let (mut batch, delta) = (Batch::default(), DeltaStreams::new(9));
         let encoding = if json { OtlpEncoding::Json } else { OtlpEncoding::Protobuf };
         let options = OtlpOptions::default();
-        let _ = decode_otlp(encoding, &message, &options, Timestamp(0), &Limits::default(), &mut delta, &mut batch);
+        let _ = decode_otlp(encoding, &message, &options, Timestamp(0), &Limits::default(), &delta, &mut batch);
     }
 
     #[test]
@@ -239,10 +244,10 @@ proptest! {
         let mut message = include_bytes!("../../tests/recorded/delta-1.pb").to_vec();
         let at = at % message.len();
         message[at] = byte;
-        let (mut batch, mut delta) = (Batch::default(), DeltaStreams::new(9));
+        let (mut batch, delta) = (Batch::default(), DeltaStreams::new(9));
         let options = OtlpOptions::default();
         let read = decode_otlp(
-            OtlpEncoding::Protobuf, &message, &options, Timestamp(0), &Limits::default(), &mut delta, &mut batch,
+            OtlpEncoding::Protobuf, &message, &options, Timestamp(0), &Limits::default(), &delta, &mut batch,
         );
         if read.is_ok() {
             for series in batch.iter() {

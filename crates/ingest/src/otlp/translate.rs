@@ -4,11 +4,12 @@
 //! OpenMetrics Compatibility".
 
 use std::borrow::Cow;
+use std::sync::MutexGuard;
 
 use series::{Batch, Exemplar, Labels, METRIC_NAME, Metadata, MetricType, Millis, STALE_NAN, Timestamp};
 
 use super::OtlpOptions;
-use super::delta::{DeltaFault, DeltaStreams, Total, ZERO_BACK_MAX};
+use super::delta::{DeltaFault, DeltaStreams, Total, Totals, ZERO_BACK_MAX};
 use super::emit::{Emitter, Row};
 use super::exponential;
 use super::model::{Attributes, Body, Explicit, Exponential, Head, Point, PointExemplar, Scope, Shape, Temporality};
@@ -24,7 +25,9 @@ const EXEMPLAR_CHARS_MAX: usize = 128;
 pub(crate) struct Translator<'a> {
     options: &'a OtlpOptions,
     now: Timestamp,
-    delta: &'a mut DeltaStreams,
+    delta: &'a DeltaStreams,
+    /// Taken at the first delta.
+    totals: Option<MutexGuard<'a, Totals>>,
     emitter: Emitter<'a>,
     outcome: OtlpOutcome,
     points_max: u64,
@@ -53,13 +56,14 @@ impl<'a> Translator<'a> {
         options: &'a OtlpOptions,
         now: Timestamp,
         limits: &'a Limits,
-        delta: &'a mut DeltaStreams,
+        delta: &'a DeltaStreams,
         batch: &'a mut Batch,
     ) -> Self {
         Self {
             options,
             now,
             delta,
+            totals: None,
             emitter: Emitter::new(batch, limits),
             outcome: OtlpOutcome::default(),
             points_max: limits.samples,
@@ -69,8 +73,11 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// What became of all points.
-    pub(crate) fn finish(mut self) -> OtlpOutcome {
+    /// What became of all points; the totals are kept when the whole request was `read`.
+    pub(crate) fn finish(mut self, read: bool) -> OtlpOutcome {
+        if let Some(mut totals) = self.totals.take() {
+            if read { totals.commit() } else { totals.roll_back() }
+        }
         self.outcome.series = self.emitter.n_series;
         self.outcome.samples = self.emitter.n_samples;
         self.outcome
@@ -202,6 +209,9 @@ impl<'a> Translator<'a> {
                 check_explicit(histogram)?;
                 Total::Explicit(histogram.clone())
             }
+            Body::Exponential(_) if !self.options.native_histograms => {
+                return Err("exponential histograms are not stored yet; send explicit buckets".into());
+            }
             Body::Exponential(histogram) => {
                 exponential::native(histogram, point.is_stale)?;
                 Total::Exponential(histogram.clone())
@@ -227,7 +237,8 @@ impl<'a> Translator<'a> {
         let own = std::iter::once((METRIC_NAME, self.metric.name.as_str()));
         let pairs = own.chain(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let key = Labels::from_pairs(pairs).map_err(|err| Cow::from(err.to_string()))?;
-        let summed = self.delta.add(key, point.time_ns, delta, self.now).map_err(|fault| match fault {
+        let totals = self.totals.get_or_insert_with(|| self.delta.lock());
+        let summed = totals.add(key, point.time_ns, delta, self.now).map_err(|fault| match fault {
             DeltaFault::Older => Cow::from("a delta is older than the newest of its stream"),
             DeltaFault::NoRoom { limit } => format!("more than {limit} streams of deltas are added up").into(),
         })?;

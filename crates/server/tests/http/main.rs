@@ -4,6 +4,7 @@ mod fakes;
 mod guard;
 mod import;
 mod influx;
+mod otlp;
 mod own_api;
 mod page;
 mod prometheus;
