@@ -22,6 +22,7 @@ use crate::label_set::LabelSet;
 use crate::limits::Limits;
 use crate::outcome::{Decoded, RefusalReason};
 use crate::sink::Sink;
+use crate::usual;
 use crate::wire::{Payload, Reader, WireError, whole_varint};
 
 #[cfg(test)]
@@ -71,6 +72,15 @@ impl Decoder {
 }
 
 fn decode_message(message: &[u8], limits: &Limits, batch: &mut Batch) -> Result<Decoded, IngestError> {
+    if let Some(decoded) = usual::decode(message, limits, batch) {
+        return Ok(decoded);
+    }
+    batch.clear();
+    decode_carefully(message, limits, batch)
+}
+
+/// Decodes any message, and says what is wrong with it.
+pub(crate) fn decode_carefully(message: &[u8], limits: &Limits, batch: &mut Batch) -> Result<Decoded, IngestError> {
     let census = Census::take(message)?;
     census.check(limits)?;
     let mut sink = Sink::new(batch, limits);

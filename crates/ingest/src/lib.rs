@@ -7,9 +7,10 @@
 //!            grows                      buffer    no allocation      alone, with counts
 //! ```
 //!
-//! The protobuf is read by hand: two passes over the message, no allocation per label or sample. The census pass counts
-//! series, samples, histograms and exemplars before anything is kept, so 16 million empty series cost a walk and not a
-//! gigabyte. A native histogram that contradicts itself is refused alone; an exemplar with impossible labels is left out.
+//! The protobuf is read by hand and without an allocation per label or sample: the usual message in one pass (`usual`),
+//! any other in two, of which the first, the census, counts series, samples, histograms and exemplars before anything is
+//! kept, so 16 million empty series cost a walk and not a gigabyte. A native histogram that contradicts itself is refused
+//! alone; an exemplar with impossible labels is left out.
 //!
 //! Refused: framed snappy, gzip in remote write, protobuf groups. This room opens no socket and reads no clock; its only state
 //! are buffers and the totals of OTLP's deltas, which the caller holds.
@@ -35,6 +36,7 @@ mod outcome;
 mod sink;
 mod table;
 mod text;
+mod usual;
 mod wire;
 
 pub use decode::Decoder;

@@ -95,6 +95,17 @@ impl Batch {
         self.open(start)
     }
 
+    /// Opens a series whose labels are canonical bytes already: the caller (a decoder) has made sure of that.
+    ///
+    /// # Errors
+    /// [`BatchTooLarge`].
+    #[inline]
+    pub fn begin_canonical(&mut self, labels: LabelsRef<'_>) -> Result<SeriesId, BatchTooLarge> {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(labels.canonical());
+        self.open(start)
+    }
+
     /// Opens a series with labels that exist already.
     ///
     /// # Errors

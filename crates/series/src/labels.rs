@@ -179,6 +179,17 @@ impl<'a> LabelsRef<'a> {
         })
     }
 
+    /// Each pair as a label set of its own, in order.
+    pub fn pairs(self) -> impl Iterator<Item = LabelsRef<'a>> {
+        let (bytes, mut at) = (self.0, 0);
+        std::iter::from_fn(move || {
+            let start = at;
+            take(bytes, &mut at)?;
+            take(bytes, &mut at)?;
+            Some(LabelsRef(&bytes[start..at]))
+        })
+    }
+
     /// The value of `name`.
     pub fn get(self, name: &str) -> Option<&'a str> {
         self.iter().find(|(n, _)| *n == name).map(|(_, value)| value)

@@ -2,17 +2,19 @@
 //!
 //! ```text
 //!   id ──▶ number ──▶ Entry { labels, id, first, last }
-//!   name ──▶ value ──▶ bitmap of numbers            (postings)
+//!   label pair ──▶ bitmap of numbers                (postings)
 //! ```
 //!
 //! Numbers are dense, given in order of arrival and mean nothing outside this process. The index is rebuilt at start
 //! from the series table, the chunk files' keys and the log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use roaring::RoaringBitmap;
 use series::{Labels, LabelsRef, Matcher, SeriesId, TimeRange};
+
+use crate::postings::Postings;
 
 /// Dense number of a series inside this process.
 pub(crate) type SeriesNumber = u32;
@@ -22,7 +24,8 @@ pub(crate) type SeriesNumber = u32;
 pub(crate) struct SeriesIndex {
     entries: Vec<Entry>,
     by_id: HashMap<u64, SeriesNumber, IdHash>,
-    postings: HashMap<String, BTreeMap<String, RoaringBitmap>>,
+    postings: Postings,
+    label_bytes: u64,
 }
 
 /// One series.
@@ -44,6 +47,22 @@ impl SeriesIndex {
     /// The series with number `number`.
     pub(crate) fn entry(&self, number: SeriesNumber) -> &Entry {
         &self.entries[number as usize]
+    }
+
+    /// As [`SeriesIndex::find`], looking at the series after `before` first: scrapes come in the same order again and
+    /// again, and then neither the map nor a cold line of memory is touched.
+    #[inline]
+    pub(crate) fn find_after(
+        &self,
+        before: Option<SeriesNumber>,
+        id: SeriesId,
+        labels: LabelsRef<'_>,
+    ) -> Option<SeriesNumber> {
+        let number = before.map_or(0, |before| before.wrapping_add(1));
+        match self.entries.get(number as usize) {
+            Some(entry) if entry.id == id && entry.labels.canonical() == labels.canonical() => Some(number),
+            _ => self.find(id, labels),
+        }
     }
 
     /// The number of a label set, or `None` if it is new. `id` is its hash.
@@ -81,20 +100,8 @@ impl SeriesIndex {
 
     fn add(&mut self, id: SeriesId, labels: Labels) -> SeriesNumber {
         let number = self.entries.len() as SeriesNumber;
-        for (name, value) in labels.iter() {
-            let values = match self.postings.get_mut(name) {
-                Some(values) => values,
-                None => self.postings.entry(name.to_owned()).or_default(),
-            };
-            match values.get_mut(value) {
-                Some(bitmap) => {
-                    bitmap.insert(number);
-                }
-                None => {
-                    values.insert(value.to_owned(), RoaringBitmap::from_iter([number]));
-                }
-            }
-        }
+        self.postings.add(number, labels.as_ref());
+        self.label_bytes += labels.canonical().len() as u64;
         self.by_id.insert(id.0, number);
         self.entries.push(Entry { labels, id, first: AtomicI64::new(i64::MAX), last: AtomicI64::new(i64::MIN) });
         number
@@ -110,7 +117,7 @@ impl SeriesIndex {
         let mut found: Option<RoaringBitmap> = None;
         // Positive conditions first: they shrink the set, and the negative ones then look at little.
         for matcher in matchers.iter().filter(|matcher| !matcher.matches_absent()) {
-            let with = self.union(&matcher.name, |value| matcher.matches(value));
+            let with = self.postings.matching(matcher, false);
             found = Some(match found {
                 Some(sofar) => sofar & with,
                 None => with,
@@ -118,7 +125,7 @@ impl SeriesIndex {
         }
         let mut found = found.unwrap_or_else(|| (0..self.entries.len() as u32).collect());
         for matcher in matchers.iter().filter(|matcher| matcher.matches_absent()) {
-            found -= self.union(&matcher.name, |value| !matcher.matches(value));
+            found -= self.postings.matching(matcher, true);
         }
         found
     }
@@ -128,39 +135,37 @@ impl SeriesIndex {
         numbers.into_iter().filter(|&number| self.entries[number as usize].overlaps(range)).collect()
     }
 
-    fn union(&self, name: &str, passes: impl Fn(&str) -> bool) -> RoaringBitmap {
-        let Some(values) = self.postings.get(name) else { return RoaringBitmap::new() };
-        let mut all = RoaringBitmap::new();
-        for (_, bitmap) in values.iter().filter(|(value, _)| passes(value)) {
-            all |= bitmap;
-        }
-        all
-    }
-
     /// Names of labels that any series of `numbers` carries, sorted.
     pub(crate) fn names_of(&self, numbers: &RoaringBitmap) -> Vec<String> {
-        let carried = |values: &BTreeMap<String, RoaringBitmap>| values.values().any(|b| !b.is_disjoint(numbers));
-        let mut names: Vec<_> =
-            self.postings.iter().filter(|(_, values)| carried(values)).map(|(name, _)| name.clone()).collect();
+        let carried = self.postings.names().filter_map(|(name, mut values)| {
+            values.any(|(_, series)| !series.is_disjoint(numbers)).then(|| name.to_owned())
+        });
+        let mut names: Vec<_> = carried.collect();
         names.sort_unstable();
         names
     }
 
     /// Values of label `name` on the series of `numbers`, sorted.
     pub(crate) fn values_of(&self, name: &str, numbers: &RoaringBitmap) -> Vec<String> {
-        let Some(values) = self.postings.get(name) else { return Vec::new() };
-        values.iter().filter(|(_, bitmap)| !bitmap.is_disjoint(numbers)).map(|(value, _)| value.clone()).collect()
+        let carried = self.postings.values(name).filter(|(_, series)| !series.is_disjoint(numbers));
+        carried.map(|(value, _)| value.to_owned()).collect()
     }
 
     /// Label values with the number of series that carry each, for cardinality reports.
     pub(crate) fn cardinality(&self, name: &str) -> Vec<(String, u64)> {
-        let Some(values) = self.postings.get(name) else { return Vec::new() };
-        values.iter().map(|(value, bitmap)| (value.clone(), bitmap.len())).collect()
+        self.postings.values(name).map(|(value, series)| (value.to_owned(), series.len())).collect()
     }
 
     /// Label names with their number of distinct values.
     pub(crate) fn values_per_name(&self) -> Vec<(String, u64)> {
-        self.postings.iter().map(|(name, values)| (name.clone(), values.len() as u64)).collect()
+        self.postings.n_values().map(|(name, n)| (name.to_owned(), n as u64)).collect()
+    }
+
+    /// Approximate memory of all series: labels, entries, postings.
+    pub(crate) fn bytes(&self) -> u64 {
+        // Beside its labels a series has its entry, a slot by id, a bitmap bit a label and the allocator's share.
+        const SERIES_BYTES: u64 = 144;
+        self.label_bytes + self.entries.len() as u64 * SERIES_BYTES + self.postings.bytes()
     }
 }
 

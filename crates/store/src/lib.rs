@@ -24,6 +24,7 @@ mod merge;
 mod metadata_file;
 mod options;
 mod payload;
+mod postings;
 mod recover;
 mod retention;
 mod rollup;

@@ -101,7 +101,7 @@ impl Writer {
         {
             let index = self.tables.index();
             for run in batch.iter() {
-                match index.find(run.id, run.labels) {
+                match index.find_after(numbers.last().copied(), run.id, run.labels) {
                     Some(number) => {
                         let entry = index.entry(number);
                         clean &= bounds.all_inside(&run, entry.last());
