@@ -34,3 +34,6 @@ pub use values::{decode_values, encode_values};
 
 /// Most items in one blob. Chunks are far shorter (≤ 8,192); the bound is what decoders trust.
 pub const MAX_SAMPLES: usize = 1 << 16;
+
+/// Shorter runs are written plain: compress many of their blobs together.
+pub const PACKED_ITEMS_MIN: usize = block::PACKED_ITEMS_MIN;

@@ -1,7 +1,8 @@
 //! Chunk files: many series' chunks in one Parquet file, and finding one of them in a tenth of a millisecond.
 //!
-//! Rows are sorted by (metric, series, first timestamp). One row group holds up to 20,480 rows and data pages 64, so that
-//! one series is one page of each column; the two blobs are neither compressed again nor given statistics.
+//! Rows are sorted by (metric, series, first timestamp). One row group holds up to 20,480 rows and a page of blobs 32 KiB,
+//! so that one series is a page or two of each blob column. Long blobs are packed already and not compressed again; short
+//! ones are compressed together, a page at a time, and have no aggregates beside them.
 //! [`ChunkFile`] keeps the footer and, once asked for, the key columns in memory; a fetch then reads exactly the pages
 //! that hold the wanted rows.
 
@@ -14,7 +15,7 @@ mod tests;
 
 pub use keys::ChunkKeys;
 pub use read::{ChunkBytes, ChunkFile, MetricRows};
-pub use write::encode_chunk_file;
+pub use write::{ChunkFileWriter, encode_chunk_file};
 
 /// Names of the columns that other files of this room refer to; [`crate::log`] declares the same to Delta readers.
 pub(crate) mod column {

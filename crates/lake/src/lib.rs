@@ -1,7 +1,7 @@
 //! Chunks of samples as Parquet files, committed as Delta tables, on any object store.
 //!
 //! ```text
-//!   series' samples ─▶ ChunkRow ─▶ encode_chunk_file ─▶ Table::put_file ─▶ Table::commit
+//!   series' samples ─▶ ChunkRow ─▶ ChunkFileWriter ─▶ Table::put_file ─▶ Table::commit
 //!                                                            │                  │
 //!                                  <root>/date=…/….parquet ◀─┘                  └─▶ <root>/_delta_log/N.json
 //!   Table::snapshot ─▶ FileEntry ─▶ ChunkFile::open ─▶ keys ─▶ fetch ─▶ codec ─▶ samples
@@ -33,7 +33,7 @@ mod series_file;
 mod table;
 mod tier;
 
-pub use chunk_file::{ChunkBytes, ChunkFile, ChunkKeys, MetricRows, encode_chunk_file};
+pub use chunk_file::{ChunkBytes, ChunkFile, ChunkFileWriter, ChunkKeys, MetricRows, encode_chunk_file};
 pub use durable::durable_local;
 pub use entry::{EncodedFile, FileEntry};
 pub use error::LakeError;
@@ -41,6 +41,8 @@ pub use log::Snapshot;
 pub use orphans::{Orphans, remove_orphans};
 pub use rollup_file::{RollupFile, RollupRow, encode_rollup_file};
 pub use row::{ChunkAggregates, ChunkRow};
-pub use series_file::{SeriesRow, encode_series_file, read_series_file};
+pub use series_file::{
+    SeriesFileWriter, SeriesLabels, SeriesRef, SeriesRow, encode_series_file, read_series_file, scan_series_file,
+};
 pub use table::{Commit, RetryPolicy, Table, TableKind};
 pub use tier::{FarStore, copy_chunk_file, open_far, remove_strays};

@@ -50,24 +50,49 @@ pub(crate) fn write(
     properties: WriterProperties,
     batches: impl IntoIterator<Item = Result<RecordBatch, LakeError>>,
 ) -> Result<Written, LakeError> {
-    let fault = |why: ParquetError| LakeError::invalid(place, why);
-    // Without arrow's own schema the file is plain Parquet to everyone, and 1 KiB shorter.
-    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options).map_err(fault)?;
+    let mut file = FileWriter::new(place, schema, properties)?;
     for batch in batches {
-        writer.write(&batch?).map_err(fault)?;
+        file.write(&batch?)?;
     }
-    writer.flush().map_err(fault)?;
-    writer.sync().map_err(|why| LakeError::invalid(place, why))?;
-    let data_len = writer.inner().len();
-    let crc_chunks = column_ranges(writer.flushed_row_groups().iter().flat_map(|group| group.columns()))
-        .map(|range| crc32c::crc32c(&writer.inner()[range.start as usize..range.end as usize]))
-        .collect();
-    let blocks = checksum::to_hex(&checksum::blocks(writer.inner()));
-    writer.append_key_value_metadata(KeyValue::new(BLOCKS_KEY.to_owned(), blocks));
-    let bytes = Bytes::from(writer.into_inner().map_err(fault)?);
-    let crc_footer = crc32c::crc32c(&bytes[data_len..]);
-    Ok(Written { bytes, data_len: data_len as u64, crc_footer, crc_chunks })
+    file.finish()
+}
+
+/// A Parquet file that grows batch by batch, in memory.
+pub(crate) struct FileWriter {
+    place: String,
+    writer: ArrowWriter<Vec<u8>>,
+}
+
+impl FileWriter {
+    /// Begins a file; `place` names it in errors.
+    pub(crate) fn new(place: &str, schema: SchemaRef, properties: WriterProperties) -> Result<Self, LakeError> {
+        // Without arrow's own schema the file is plain Parquet to everyone, and 1 KiB shorter.
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options);
+        Ok(Self { place: place.to_owned(), writer: writer.map_err(|why| LakeError::invalid(place, why))? })
+    }
+
+    /// Adds rows.
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
+        self.writer.write(batch).map_err(|why| LakeError::invalid(&*self.place, why))
+    }
+
+    /// Ends the file with its checksums.
+    pub(crate) fn finish(self) -> Result<Written, LakeError> {
+        let Self { place, mut writer } = self;
+        let fault = |why: ParquetError| LakeError::invalid(&*place, why);
+        writer.flush().map_err(fault)?;
+        writer.sync().map_err(|why| LakeError::invalid(&*place, why))?;
+        let data_len = writer.inner().len();
+        let crc_chunks = column_ranges(writer.flushed_row_groups().iter().flat_map(|group| group.columns()))
+            .map(|range| crc32c::crc32c(&writer.inner()[range.start as usize..range.end as usize]))
+            .collect();
+        let blocks = checksum::to_hex(&checksum::blocks(writer.inner()));
+        writer.append_key_value_metadata(KeyValue::new(BLOCKS_KEY.to_owned(), blocks));
+        let bytes = Bytes::from(writer.into_inner().map_err(fault)?);
+        let crc_footer = crc32c::crc32c(&bytes[data_len..]);
+        Ok(Written { bytes, data_len: data_len as u64, crc_footer, crc_chunks })
+    }
 }
 
 fn column_ranges<'a>(

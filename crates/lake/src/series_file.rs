@@ -3,20 +3,23 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, Date32Array, Int64Array, MapBuilder, MapFieldNames, RecordBatch, StringArray, StringBuilder,
+    ArrayBuilder, ArrayRef, AsArray, Date32Builder, Int64Builder, MapBuilder, MapFieldNames, RecordBatch, StringBuilder,
 };
 use arrow::datatypes::{DataType, Date32Type, Field, Int64Type, Schema, SchemaRef};
 use object_store::ObjectStore;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 
 use crate::entry::{EncodedFile, FileEntry};
 use crate::error::LakeError;
-use crate::parquet_io::{self, Checked, CheckedFile};
+use crate::parquet_io::{Checked, CheckedFile, FileWriter};
 
 const PLACE: &str = "a series file";
 const GROUP_ROWS: usize = 65_536;
+/// Rows that are gathered before they are handed on.
+const BATCH_ROWS: usize = 8192;
 const DAY_MILLIS: i64 = 86_400_000;
 
 /// One series on the days it was seen.
@@ -40,56 +43,180 @@ pub struct SeriesRow {
     pub help: String,
 }
 
-/// Encodes dictionary rows, in any order (sorted by metric they are smallest).
+/// One series as it is written and read, its texts borrowed. Fields as in [`SeriesRow`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeriesRef<'a> {
+    /// The series' identity.
+    pub series_id: u64,
+    /// Metric name.
+    pub metric: &'a str,
+    /// First day with samples.
+    pub first_day: i32,
+    /// Last day with samples.
+    pub last_day: i32,
+    /// Metric type.
+    pub kind: &'a str,
+    /// Unit, or empty.
+    pub unit: &'a str,
+    /// Help text, or empty.
+    pub help: &'a str,
+}
+
+/// Pairs of a series, in rising order of names.
+pub type SeriesLabels<'a> = dyn Iterator<Item = (&'a str, &'a str)> + 'a;
+
+/// Encodes dictionary rows, in any order (neighbours that share labels are smallest).
 ///
 /// # Errors
 /// [`LakeError::Invalid`] without rows.
 pub fn encode_series_file(rows: &[SeriesRow]) -> Result<EncodedFile, LakeError> {
-    if rows.is_empty() {
-        return Err(LakeError::invalid(PLACE, "0 rows"));
+    let mut file = SeriesFileWriter::new()?;
+    for row in rows {
+        file.push(row.borrowed(), row.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     }
-    let schema = schema();
-    let batches = rows.chunks(GROUP_ROWS).map(|rows| batch(&schema, rows));
-    let written = parquet_io::write(PLACE, Arc::clone(&schema), properties()?, batches)?;
-    let first = rows.iter().map(|row| row.first_day).min().unwrap_or(0);
-    let last = rows.iter().map(|row| row.last_day).max().unwrap_or(0);
-    Ok(EncodedFile {
-        min_ts: i64::from(first) * DAY_MILLIS,
-        max_ts: i64::from(last) * DAY_MILLIS + (DAY_MILLIS - 1),
-        rows: rows.len() as u64,
-        samples: 0,
-        metric_min: rows.iter().map(|row| &row.metric).min().cloned().unwrap_or_default(),
-        metric_max: rows.iter().map(|row| &row.metric).max().cloned().unwrap_or_default(),
-        bytes: written.bytes,
-        data_len: written.data_len,
-        crc_footer: written.crc_footer,
-        crc_chunks: written.crc_chunks,
-    })
+    file.finish()
+}
+
+impl SeriesRow {
+    fn borrowed(&self) -> SeriesRef<'_> {
+        SeriesRef {
+            series_id: self.series_id,
+            metric: &self.metric,
+            first_day: self.first_day,
+            last_day: self.last_day,
+            kind: &self.kind,
+            unit: &self.unit,
+            help: &self.help,
+        }
+    }
+}
+
+/// A series file that grows row by row: what is held is the encoded file and one batch of rows.
+pub struct SeriesFileWriter {
+    file: FileWriter,
+    batch: Batch,
+    rows: u64,
+    days: Option<(i32, i32)>,
+    metrics: Option<(String, String)>,
+}
+
+impl SeriesFileWriter {
+    /// An empty file.
+    ///
+    /// # Errors
+    /// [`LakeError::Invalid`] when Parquet refuses our schema, which would be a fault of the program.
+    pub fn new() -> Result<Self, LakeError> {
+        let file = FileWriter::new(PLACE, schema(), properties()?)?;
+        Ok(Self { file, batch: Batch::default(), rows: 0, days: None, metrics: None })
+    }
+
+    /// Adds a series with its labels, `__name__` included, in rising order of names.
+    ///
+    /// # Errors
+    /// [`LakeError::Invalid`] when Parquet refuses a row.
+    pub fn push<'l>(
+        &mut self,
+        row: SeriesRef<'_>,
+        labels: impl IntoIterator<Item = (&'l str, &'l str)>,
+    ) -> Result<(), LakeError> {
+        self.rows += 1;
+        let (first, last) = self.days.unwrap_or((row.first_day, row.last_day));
+        self.days = Some((first.min(row.first_day), last.max(row.last_day)));
+        match &mut self.metrics {
+            None => self.metrics = Some((row.metric.to_owned(), row.metric.to_owned())),
+            Some((least, _)) if row.metric < least.as_str() => row.metric.clone_into(least),
+            Some((_, most)) if row.metric > most.as_str() => row.metric.clone_into(most),
+            Some(_) => {}
+        }
+        self.batch.push(row, labels)?;
+        if self.batch.ids.len() >= BATCH_ROWS { self.hand_on() } else { Ok(()) }
+    }
+
+    fn hand_on(&mut self) -> Result<(), LakeError> {
+        let batch = self.batch.finish()?;
+        self.file.write(&batch)
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// [`LakeError::Invalid`] without rows.
+    pub fn finish(mut self) -> Result<EncodedFile, LakeError> {
+        let (Some((first, last)), Some((metric_min, metric_max))) = (self.days, self.metrics.take()) else {
+            return Err(LakeError::invalid(PLACE, "0 rows"));
+        };
+        if !self.batch.ids.is_empty() {
+            self.hand_on()?;
+        }
+        let written = self.file.finish()?;
+        Ok(EncodedFile {
+            min_ts: i64::from(first) * DAY_MILLIS,
+            max_ts: i64::from(last) * DAY_MILLIS + (DAY_MILLIS - 1),
+            rows: self.rows,
+            samples: 0,
+            metric_min,
+            metric_max,
+            bytes: written.bytes,
+            data_len: written.data_len,
+            crc_footer: written.crc_footer,
+            crc_chunks: written.crc_chunks,
+        })
+    }
 }
 
 /// All rows of a series file, in file order, every byte checked.
 ///
 /// # Errors
-/// [`LakeError::Missing`], [`LakeError::Damaged`] or [`LakeError::Io`].
+/// As [`scan_series_file`].
 pub fn read_series_file(store: &Arc<dyn ObjectStore>, entry: &FileEntry) -> Result<Vec<SeriesRow>, LakeError> {
+    let mut rows = Vec::new();
+    scan_series_file(store, entry, |row, labels| {
+        rows.push(SeriesRow {
+            series_id: row.series_id,
+            metric: row.metric.to_owned(),
+            labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            first_day: row.first_day,
+            last_day: row.last_day,
+            kind: row.kind.to_owned(),
+            unit: row.unit.to_owned(),
+            help: row.help.to_owned(),
+        });
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+/// Hands all rows of a series file to `each`, in file order, every byte checked; one batch of them is in memory at a
+/// time. An error of `each` ends the scan.
+///
+/// # Errors
+/// [`LakeError::Missing`], [`LakeError::Damaged`] or [`LakeError::Io`], and those of `each`.
+pub fn scan_series_file(
+    store: &Arc<dyn ObjectStore>,
+    entry: &FileEntry,
+    mut each: impl FnMut(SeriesRef<'_>, &mut SeriesLabels<'_>) -> Result<(), LakeError>,
+) -> Result<(), LakeError> {
     let file = CheckedFile::open(Arc::clone(store), entry)?;
     let pieces = file.read(std::iter::once(0..entry.data_len))?;
-    let mut rows = Vec::new();
+    let mut rows = 0;
     file.decode(|| {
         let fault = |why: &dyn std::fmt::Display| LakeError::damaged(file.key(), why);
         let source = Checked { pieces, size: entry.size };
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(source, file.metadata().clone())
+            .with_batch_size(BATCH_ROWS)
             .build()
             .map_err(|why| fault(&why))?;
         for batch in reader {
-            decode(&batch.map_err(|why| fault(&why))?, &mut rows);
+            let batch = batch.map_err(|why| fault(&why))?;
+            rows += batch.num_rows() as u64;
+            decode(&batch, &mut each)?;
         }
         Ok(())
     })?;
-    if rows.len() as u64 != entry.rows {
-        return Err(LakeError::damaged(file.key(), format!("{} rows, the commit says {}", rows.len(), entry.rows)));
+    if rows != entry.rows {
+        return Err(LakeError::damaged(file.key(), format!("{rows} rows, the commit says {}", entry.rows)));
     }
-    Ok(rows)
+    Ok(())
 }
 
 fn label_names() -> MapFieldNames {
@@ -115,58 +242,109 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn batch(schema: &SchemaRef, rows: &[SeriesRow]) -> Result<RecordBatch, LakeError> {
-    let text = |of: fn(&SeriesRow) -> &str| Arc::new(StringArray::from_iter_values(rows.iter().map(of))) as ArrayRef;
-    let day = |of: fn(&SeriesRow) -> i32| Arc::new(Date32Array::from_iter_values(rows.iter().map(of))) as ArrayRef;
-    let mut labels = MapBuilder::new(Some(label_names()), StringBuilder::new(), StringBuilder::new());
-    for row in rows {
-        for (name, value) in &row.labels {
-            labels.keys().append_value(name);
-            labels.values().append_value(value);
+/// Rows on their way into the file, column by column.
+struct Batch {
+    ids: Int64Builder,
+    metrics: StringBuilder,
+    labels: MapBuilder<StringBuilder, StringBuilder>,
+    first_days: Date32Builder,
+    last_days: Date32Builder,
+    /// Type, unit, help.
+    metadata: [StringBuilder; 3],
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self {
+            ids: Int64Builder::new(),
+            metrics: StringBuilder::new(),
+            labels: MapBuilder::new(Some(label_names()), StringBuilder::new(), StringBuilder::new()),
+            first_days: Date32Builder::new(),
+            last_days: Date32Builder::new(),
+            metadata: std::array::from_fn(|_| StringBuilder::new()),
         }
-        labels.append(true).map_err(|why| LakeError::invalid(PLACE, why))?;
     }
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.series_id as i64))),
-        text(|row| &row.metric),
-        Arc::new(labels.finish()),
-        day(|row| row.first_day),
-        day(|row| row.last_day),
-        text(|row| &row.kind),
-        text(|row| &row.unit),
-        text(|row| &row.help),
-    ];
-    RecordBatch::try_new(Arc::clone(schema), columns).map_err(|why| LakeError::invalid(PLACE, why))
+}
+
+impl Batch {
+    fn push<'l>(
+        &mut self,
+        row: SeriesRef<'_>,
+        labels: impl IntoIterator<Item = (&'l str, &'l str)>,
+    ) -> Result<(), LakeError> {
+        self.ids.append_value(row.series_id as i64);
+        self.metrics.append_value(row.metric);
+        for (name, value) in labels {
+            self.labels.keys().append_value(name);
+            self.labels.values().append_value(value);
+        }
+        self.labels.append(true).map_err(|why| LakeError::invalid(PLACE, why))?;
+        self.first_days.append_value(row.first_day);
+        self.last_days.append_value(row.last_day);
+        for (column, text) in self.metadata.iter_mut().zip([row.kind, row.unit, row.help]) {
+            column.append_value(text);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<RecordBatch, LakeError> {
+        let [kind, unit, help] = &mut self.metadata;
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(self.ids.finish()),
+            Arc::new(self.metrics.finish()),
+            Arc::new(self.labels.finish()),
+            Arc::new(self.first_days.finish()),
+            Arc::new(self.last_days.finish()),
+            Arc::new(kind.finish()),
+            Arc::new(unit.finish()),
+            Arc::new(help.finish()),
+        ];
+        RecordBatch::try_new(schema(), columns).map_err(|why| LakeError::invalid(PLACE, why))
+    }
 }
 
 fn properties() -> Result<WriterProperties, LakeError> {
-    let level = ZstdLevel::try_new(1).map_err(|why| LakeError::invalid(PLACE, why))?;
+    let level = ZstdLevel::try_new(3).map_err(|why| LakeError::invalid(PLACE, why))?;
+    // Series come in the order of their first arrival, a target's together, so label values repeat those of the series
+    // before. Plain, the compressor sees that as one long match; numbers into a dictionary hide it in shifted bits.
+    let values = ColumnPath::from(["labels", "key_value", "value"].map(str::to_owned).to_vec());
     Ok(WriterProperties::builder()
         .set_created_by("foretide".to_owned())
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_compression(Compression::ZSTD(level))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_column_statistics_enabled(values.clone(), EnabledStatistics::None)
+        .set_column_dictionary_enabled(values, false)
+        .set_column_dictionary_enabled(ColumnPath::from("series_id"), false)
         .build())
 }
 
-fn decode(batch: &RecordBatch, rows: &mut Vec<SeriesRow>) {
-    let text = |at: usize, i: usize| batch.column(at).as_string::<i32>().value(i).to_owned();
+fn decode(
+    batch: &RecordBatch,
+    each: &mut impl FnMut(SeriesRef<'_>, &mut SeriesLabels<'_>) -> Result<(), LakeError>,
+) -> Result<(), LakeError> {
+    let text = |at: usize| batch.column(at).as_string::<i32>();
     let labels = batch.column(2).as_map();
     let (names, values) = (labels.keys().as_string::<i32>(), labels.values().as_string::<i32>());
     let offsets = labels.value_offsets();
-    rows.extend((0..batch.num_rows()).map(|i| {
-        SeriesRow {
-            series_id: batch.column(0).as_primitive::<Int64Type>().value(i) as u64,
-            metric: text(1, i),
-            labels: (offsets[i] as usize..offsets[i + 1] as usize)
-                .map(|at| (names.value(at).to_owned(), values.value(at).to_owned()))
-                .collect(),
-            first_day: batch.column(3).as_primitive::<Date32Type>().value(i),
-            last_day: batch.column(4).as_primitive::<Date32Type>().value(i),
-            kind: text(5, i),
-            unit: text(6, i),
-            help: text(7, i),
-        }
-    }));
+    let ids = batch.column(0).as_primitive::<Int64Type>();
+    let (first_days, last_days) =
+        (batch.column(3).as_primitive::<Date32Type>(), batch.column(4).as_primitive::<Date32Type>());
+    let (metrics, kinds, units, helps) = (text(1), text(5), text(6), text(7));
+    for i in 0..batch.num_rows() {
+        let row = SeriesRef {
+            series_id: ids.value(i) as u64,
+            metric: metrics.value(i),
+            first_day: first_days.value(i),
+            last_day: last_days.value(i),
+            kind: kinds.value(i),
+            unit: units.value(i),
+            help: helps.value(i),
+        };
+        let pairs = offsets[i] as usize..offsets[i + 1] as usize;
+        each(row, &mut pairs.map(|at| (names.value(at), values.value(at))))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -234,6 +234,15 @@ impl LabelsBuilder {
     }
 }
 
+/// Appends the canonical form of `pairs`, which should be sorted by name, without repeats, empty names or empty values;
+/// [`LabelsRef::checked`] tells whether they were.
+pub fn put_canonical<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)>, bytes: &mut Vec<u8>) {
+    for (name, value) in pairs {
+        put_text(bytes, name);
+        put_text(bytes, value);
+    }
+}
+
 /// Appends one `len text` item of the canonical form.
 pub(crate) fn put_text(bytes: &mut Vec<u8>, text: &str) {
     let mut len = text.len();

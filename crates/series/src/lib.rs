@@ -30,7 +30,7 @@ pub use grid::{Grid, GridFill};
 pub use histogram::{
     BUCKETS_MAX, Buckets, CUSTOM_BUCKETS, Histogram, HistogramError, HistogramSample, ResetHint, Span,
 };
-pub use labels::{LabelError, Labels, LabelsBuilder, LabelsRef, METRIC_NAME};
+pub use labels::{LabelError, Labels, LabelsBuilder, LabelsRef, METRIC_NAME, put_canonical};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};
 pub use rollup::{Resolution, Rollup, RollupSet};

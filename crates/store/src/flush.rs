@@ -7,15 +7,16 @@
 //! The commit carries the last log position that its files cover, so a crash anywhere leaves either the log or the files
 //! in charge of every sample, never both and never none.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use lake::{Commit, FileEntry, LakeError, SeriesRow};
-use series::TimeRange;
+use lake::{ChunkFileWriter, ChunkRow, Commit, EncodedFile, FileEntry, LakeError, SeriesFileWriter, SeriesRef};
+use series::{SeriesId, TimeRange};
 
 use crate::error::StoreError;
 use crate::index::SeriesNumber;
 use crate::memtable::Memtable;
-use crate::rows::{ChunkSamples, RowsByDay, date_of};
+use crate::rows::{ChunkSamples, date_of, for_each_chunk};
 use crate::state::OpenFile;
 use crate::store::Shared;
 
@@ -34,16 +35,17 @@ pub(crate) fn flushed_lsn(version: i64) -> u64 {
     (version % EPOCH) as u64
 }
 
+/// Days written at a time: each holds the buffers of a file. A table with more of them is read again for the others.
+const DAYS_AT_ONCE: usize = 32;
+/// Series described under one lock of the index.
+const SERIES_AT_ONCE: usize = 1024;
+
 /// Writes one frozen memtable out and replaces it by its files.
 pub(crate) fn flush_table(shared: &Shared, table: &Arc<Memtable>) -> Result<(), StoreError> {
     let Some((first_lsn, last_lsn)) = table.lsns() else { return Ok(()) };
-    let numbers = sorted_numbers(shared, table);
-    add_to_dictionary(shared, &numbers, last_lsn)?;
-    let rows = encode(shared, table, &numbers);
-    let mut adds = Vec::with_capacity(rows.0.len());
-    for (day, rows) in &rows.0 {
-        adds.push(put_rows(shared, *day, 0, rows, (first_lsn, last_lsn))?);
-    }
+    let mut numbers = table.numbers();
+    add_to_dictionary(shared, &mut numbers, last_lsn)?;
+    let adds = put_table(shared, table, &numbers, (first_lsn, last_lsn))?;
     let files = adds.iter().map(|entry| OpenFile::open(&shared.disk, entry.clone())).collect::<Result<Vec<_>, _>>()?;
     commit(shared, Change { adds, removes: Vec::new(), flushed: Some(last_lsn), operation: "WRITE" })?;
     shared.tables.state.flushed(table, files);
@@ -89,49 +91,131 @@ pub(crate) fn put_rows(
     rows: &[lake::ChunkRow],
     lsns: (u64, u64),
 ) -> Result<FileEntry, StoreError> {
-    let file = lake::encode_chunk_file(rows)?;
+    put_file(shared, day, level, lake::encode_chunk_file(rows)?, lsns)
+}
+
+/// The table's series in file order: by metric, then by id.
+struct Ordered {
+    metrics: Vec<Arc<str>>,
+    /// Place of the metric, id, number.
+    series: Vec<(u32, SeriesId, SeriesNumber)>,
+}
+
+impl Ordered {
+    fn new(shared: &Shared, numbers: &[SeriesNumber]) -> Self {
+        let index = shared.tables.index();
+        let (mut places, mut metrics) = (HashMap::<&str, u32>::new(), Vec::<Arc<str>>::new());
+        let mut series: Vec<_> = numbers
+            .iter()
+            .map(|&number| {
+                let entry = index.entry(number);
+                let metric = entry.labels.metric();
+                let place = *places.entry(metric).or_insert_with(|| {
+                    metrics.push(Arc::from(metric));
+                    metrics.len() as u32 - 1
+                });
+                (place, entry.id, number)
+            })
+            .collect();
+        drop(places);
+        drop(index);
+        let mut sorted: Vec<u32> = (0..metrics.len() as u32).collect();
+        sorted.sort_unstable_by_key(|&place| &metrics[place as usize]);
+        let mut rank = vec![0; metrics.len()];
+        for (at, &place) in sorted.iter().enumerate() {
+            rank[place as usize] = at as u32;
+        }
+        for (place, _, _) in &mut series {
+            *place = rank[*place as usize];
+        }
+        series.sort_unstable();
+        metrics.sort_unstable();
+        Self { metrics, series }
+    }
+}
+
+/// Writes the chunks of all series, a file a day.
+fn put_table(
+    shared: &Shared,
+    table: &Memtable,
+    numbers: &[SeriesNumber],
+    lsns: (u64, u64),
+) -> Result<Vec<FileEntry>, StoreError> {
+    let ordered = Ordered::new(shared, numbers);
+    let (mut files, mut left) = encode_days(table, &ordered, None)?;
+    let mut entries = Vec::new();
+    loop {
+        for (day, file) in files {
+            entries.push(put_file(shared, day, 0, file.finish()?, lsns)?);
+        }
+        if left.is_empty() {
+            return Ok(entries);
+        }
+        let some: BTreeSet<i64> = left.iter().copied().take(DAYS_AT_ONCE).collect();
+        left.retain(|day| !some.contains(day));
+        files = encode_days(table, &ordered, Some(&some))?.0;
+    }
+}
+
+type DayFiles = BTreeMap<i64, ChunkFileWriter>;
+
+/// Encodes the days `only`; without it the first ones met, and then it answers which others there are.
+fn encode_days(
+    table: &Memtable,
+    ordered: &Ordered,
+    only: Option<&BTreeSet<i64>>,
+) -> Result<(DayFiles, BTreeSet<i64>), StoreError> {
+    let (mut files, mut later) = (DayFiles::new(), BTreeSet::new());
+    let mut fault = None;
+    for &(metric, id, number) in &ordered.series {
+        let columns = table.read(number, TimeRange::ALL);
+        for_each_chunk(&columns.timestamps, ChunkSamples::FRESH, |day, chunk| {
+            let is_due = match only {
+                Some(only) => only.contains(&day),
+                None => files.contains_key(&day) || files.len() < DAYS_AT_ONCE,
+            };
+            if !is_due {
+                later.insert(day);
+                return;
+            }
+            let (timestamps, values) = (&columns.timestamps[chunk.clone()], &columns.values[chunk]);
+            let metric = Arc::clone(&ordered.metrics[metric as usize]);
+            let row = ChunkRow::encode(metric, id.0, timestamps, values);
+            fault = fault.take().or(files.entry(day).or_default().push(row).err());
+        });
+        if let Some(fault) = fault {
+            return Err(fault.into());
+        }
+    }
+    Ok((files, later))
+}
+
+fn put_file(
+    shared: &Shared,
+    day: i64,
+    level: u8,
+    file: EncodedFile,
+    lsns: (u64, u64),
+) -> Result<FileEntry, StoreError> {
     let (date, min_ts, id) = (date_of(day), file.min_ts, shared.ids.next());
     Ok(shared.tables.chunks.put_file(Some(&date), level, min_ts, id, file, lsns.0, lsns.1)?)
 }
 
-/// Numbers of the table's series in file order: by metric, then by id.
-fn sorted_numbers(shared: &Shared, table: &Memtable) -> Vec<SeriesNumber> {
-    let mut numbers = table.numbers();
-    let index = shared.tables.index();
-    numbers.sort_by_cached_key(|&number| {
-        let entry = index.entry(number);
-        (entry.labels.metric().to_owned(), entry.id.0)
-    });
-    numbers
-}
-
-fn encode(shared: &Shared, table: &Memtable, numbers: &[SeriesNumber]) -> RowsByDay {
-    let mut rows = RowsByDay::default();
-    let mut metric: Arc<str> = Arc::from("");
-    for &number in numbers {
-        let id = {
-            let index = shared.tables.index();
-            let entry = index.entry(number);
-            if *metric != *entry.labels.metric() {
-                metric = Arc::from(entry.labels.metric());
-            }
-            entry.id
-        };
-        rows.add(&metric, id, &table.read(number, TimeRange::ALL), ChunkSamples::FRESH);
-    }
-    rows
-}
-
 /// Adds the series that no earlier flush has described to the series table, in a commit of its own before the chunks:
-/// chunks then never refer to an unknown series.
-fn add_to_dictionary(shared: &Shared, numbers: &[SeriesNumber], last_lsn: u64) -> Result<(), StoreError> {
+/// chunks then never refer to an unknown series. Series stand in the order of their first arrival, which keeps those of
+/// one target together.
+fn add_to_dictionary(shared: &Shared, numbers: &mut [SeriesNumber], last_lsn: u64) -> Result<(), StoreError> {
     let mut described = shared.described.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    numbers.sort_unstable();
     let new: Vec<SeriesNumber> = numbers.iter().copied().filter(|&number| !described.contains(number)).collect();
     if new.is_empty() {
         return Ok(());
     }
-    let rows: Vec<SeriesRow> = new.iter().map(|&number| dictionary_row(shared, number)).collect();
-    let file = lake::encode_series_file(&rows)?;
+    let mut file = SeriesFileWriter::new()?;
+    for some in new.chunks(SERIES_AT_ONCE) {
+        describe(shared, some, &mut file)?;
+    }
+    let file = file.finish()?;
     let min_ts = file.min_ts;
     let entry = shared.tables.dictionary.put_file(None, 0, min_ts, shared.ids.next(), file, last_lsn, last_lsn)?;
     shared.tables.dictionary.commit(Commit {
@@ -147,20 +231,24 @@ fn add_to_dictionary(shared: &Shared, numbers: &[SeriesNumber], last_lsn: u64) -
     Ok(())
 }
 
-fn dictionary_row(shared: &Shared, number: SeriesNumber) -> SeriesRow {
+fn describe(shared: &Shared, numbers: &[SeriesNumber], file: &mut SeriesFileWriter) -> Result<(), StoreError> {
     let index = shared.tables.index();
-    let entry = index.entry(number);
-    let metadata = shared.tables.metadata_of(entry.labels.metric()).unwrap_or_default();
-    SeriesRow {
-        series_id: entry.id.0,
-        metric: entry.labels.metric().to_owned(),
-        labels: entry.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        first_day: day_number(entry.first()),
-        last_day: day_number(entry.last().unwrap_or(entry.first())),
-        kind: metadata.kind.as_str().to_owned(),
-        unit: metadata.unit,
-        help: metadata.help,
+    for &number in numbers {
+        let entry = index.entry(number);
+        let metric = entry.labels.metric();
+        let metadata = shared.tables.metadata_of(metric).unwrap_or_default();
+        let row = SeriesRef {
+            series_id: entry.id.0,
+            metric,
+            first_day: day_number(entry.first()),
+            last_day: day_number(entry.last().unwrap_or(entry.first())),
+            kind: metadata.kind.as_str(),
+            unit: &metadata.unit,
+            help: &metadata.help,
+        };
+        file.push(row, entry.labels.iter())?;
     }
+    Ok(())
 }
 
 /// Days since 1970-01-01; times that a day number cannot hold go to the nearest end.

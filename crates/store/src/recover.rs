@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use lake::{FileEntry, SeriesRow, Table};
+use lake::{FileEntry, Table};
 use roaring::RoaringBitmap;
-use series::{Labels, LabelsRef};
+use series::LabelsRef;
 use wal::Record;
 
 use crate::error::StoreError;
@@ -31,19 +31,18 @@ pub(crate) fn read_dictionary(
     let mut entries: Vec<&FileEntry> = snapshot.files.values().collect();
     entries.sort_by_key(|entry| entry.lsn_hi);
     for entry in entries {
-        for row in lake::read_series_file(disk, entry)? {
-            add_row(&mut dictionary, entry, row)?;
-        }
+        let mut canonical = Vec::new();
+        lake::scan_series_file(disk, entry, |_, labels| {
+            canonical.clear();
+            series::put_canonical(labels, &mut canonical);
+            let labels = LabelsRef::checked(&canonical)
+                .map_err(|why| lake::LakeError::Damaged { file: entry.path.clone(), why: why.to_string() })?;
+            let number = dictionary.index.find_or_add(labels.id(), labels);
+            dictionary.described.insert(number);
+            Ok(())
+        })?;
     }
     Ok(dictionary)
-}
-
-fn add_row(dictionary: &mut Dictionary, entry: &FileEntry, row: SeriesRow) -> Result<(), StoreError> {
-    let labels = Labels::from_pairs(row.labels)
-        .map_err(|err| lake::LakeError::Damaged { file: entry.path.clone(), why: err.to_string() })?;
-    let number = dictionary.index.find_or_add(labels.id(), labels.as_ref());
-    dictionary.described.insert(number);
-    Ok(())
 }
 
 /// Opens the files and widens each series to the span its chunks have.

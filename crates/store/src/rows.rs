@@ -1,6 +1,7 @@
 //! Cutting a series' samples into chunk rows: one partition a UTC day, a bounded number of samples a chunk.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use lake::ChunkRow;
@@ -9,13 +10,14 @@ use series::{Columns, SeriesId, Timestamp};
 /// Milliseconds of a UTC day.
 pub(crate) const DAY: i64 = 86_400_000;
 
-/// Samples a chunk holds at most: short while fresh, longer once compacted (they then compress and scan better).
+/// Samples a chunk holds at most. A flush rarely has so many of one series; a bulk load has, and then its chunks are as
+/// long as compaction would make them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ChunkSamples(pub(crate) usize);
 
 impl ChunkSamples {
     /// At flush.
-    pub(crate) const FRESH: Self = Self(2048);
+    pub(crate) const FRESH: Self = Self(8192);
     /// After compaction.
     pub(crate) const COMPACTED: Self = Self(8192);
 }
@@ -27,20 +29,26 @@ pub(crate) struct RowsByDay(pub(crate) BTreeMap<i64, Vec<ChunkRow>>);
 impl RowsByDay {
     /// Adds the samples of one series, which are sorted and without repeats.
     pub(crate) fn add(&mut self, metric: &Arc<str>, id: SeriesId, columns: &Columns, longest: ChunkSamples) {
-        let mut start = 0;
-        while start < columns.len() {
-            let day = columns.timestamps[start].div_euclid(DAY);
-            let in_day = columns.timestamps[start..].partition_point(|&at| at.div_euclid(DAY) == day);
-            let end = start + in_day.min(longest.0);
-            let row = ChunkRow::encode(
-                Arc::clone(metric),
-                id.0,
-                &columns.timestamps[start..end],
-                &columns.values[start..end],
-            );
-            self.0.entry(day).or_default().push(row);
-            start = end;
-        }
+        for_each_chunk(&columns.timestamps, longest, |day, chunk| {
+            let (timestamps, values) = (&columns.timestamps[chunk.clone()], &columns.values[chunk]);
+            self.0.entry(day).or_default().push(ChunkRow::encode(Arc::clone(metric), id.0, timestamps, values));
+        });
+    }
+}
+
+/// Cuts rising timestamps into chunks: each inside one day, at most `longest` samples.
+pub(crate) fn for_each_chunk(timestamps: &[i64], longest: ChunkSamples, mut each: impl FnMut(i64, Range<usize>)) {
+    let mut start = 0;
+    while start < timestamps.len() {
+        let day = timestamps[start].div_euclid(DAY);
+        // Most runs end in the day they begin in.
+        let in_day = match timestamps.last() {
+            Some(last) if last.div_euclid(DAY) == day => timestamps.len() - start,
+            _ => timestamps[start..].partition_point(|&at| at.div_euclid(DAY) == day),
+        };
+        let end = start + in_day.min(longest.0);
+        each(day, start..end);
+        start = end;
     }
 }
 

@@ -125,22 +125,40 @@ impl ChunkFile {
             column::LAST,
             column::INCREASE,
         ];
-        let mut all = Vec::with_capacity(rows.len());
+        let mut all: Vec<Option<ChunkAggregates>> = Vec::with_capacity(rows.len());
         self.scan(&COLUMNS, Some(rows), |batch| {
             let int = |at: usize, i: usize| batch.column(at).as_primitive::<Int32Type>().value(i) as u32;
             let double = |at: usize, i: usize| batch.column(at).as_primitive::<Float64Type>().value(i);
-            all.extend((0..batch.num_rows()).map(|i| ChunkAggregates {
-                count: int(0, i),
-                numbers: int(1, i),
-                sum: double(2, i),
-                min: double(3, i),
-                max: double(4, i),
-                first: double(5, i),
-                last: double(6, i),
-                increase: double(7, i),
+            all.extend((0..batch.num_rows()).map(|i| {
+                let aggregates = ChunkAggregates {
+                    count: int(0, i),
+                    numbers: int(1, i),
+                    sum: double(2, i),
+                    min: double(3, i),
+                    max: double(4, i),
+                    first: double(5, i),
+                    last: double(6, i),
+                    increase: double(7, i),
+                };
+                batch.column(1).is_valid(i).then_some(aggregates)
             }));
         })?;
-        Ok(all)
+        self.aggregate_short(rows, &mut all)?;
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    /// Fills in what short chunks are stored without, from their samples.
+    fn aggregate_short(&self, rows: &[u32], all: &mut [Option<ChunkAggregates>]) -> Result<(), LakeError> {
+        let missing: Vec<usize> = (0..all.len()).filter(|&i| all[i].is_none()).collect();
+        let short: Vec<u32> = missing.iter().map(|&i| rows[i]).collect();
+        let mut values = Vec::new();
+        for (i, chunk) in missing.into_iter().zip(self.fetch(&short)?) {
+            values.clear();
+            codec::decode_values(&chunk.values, &mut values)
+                .map_err(|why| LakeError::damaged(self.file.key(), format!("values of row {}: {why}", rows[i])))?;
+            all[i] = Some(ChunkAggregates::of(&values));
+        }
+        Ok(())
     }
 
     /// Metric names of the rows as runs `(name, rows)`, in file order.
