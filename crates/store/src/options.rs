@@ -15,8 +15,16 @@ pub struct StoreOptions {
     pub ahead_max: Millis,
     /// New series beyond this many are refused; existing ones go on.
     pub series_max: u64,
+    /// Memory that the index of all series may take; beyond it new series are refused as beyond
+    /// [`StoreOptions::series_max`].
+    pub index_bytes: u64,
     /// A memtable this large is flushed.
     pub memtable_bytes: u64,
+    /// Samples not yet in files may take four times [`StoreOptions::memtable_bytes`], but no more than this; then writes
+    /// wait for a flush.
+    pub fresh_bytes: u64,
+    /// A log this large is flushed, so that a restart has no more to read and the folder holds no more twice.
+    pub log_bytes: u64,
     /// A memtable this old is flushed.
     pub memtable_age: Millis,
     /// Unwritten bytes that may wait for the log.
@@ -39,7 +47,10 @@ impl Default for StoreOptions {
             ooo_window: Millis::from_hours(24),
             ahead_max: Millis::from_mins(10),
             series_max: 2_000_000,
+            index_bytes: u64::MAX,
             memtable_bytes: 64 << 20,
+            fresh_bytes: u64::MAX,
+            log_bytes: 192 << 20,
             memtable_age: Millis::from_mins(10),
             queue_bytes: 64 << 20,
             cache_bytes: 64 << 20,

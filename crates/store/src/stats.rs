@@ -10,6 +10,8 @@ use crate::cache::CacheStats;
 pub struct StoreStats {
     /// Known series.
     pub series: u64,
+    /// Memory of the index of all series.
+    pub index_bytes: u64,
     /// Memory of samples not yet in files.
     pub memtable_bytes: u64,
     /// Samples not yet in files.

@@ -382,7 +382,9 @@ impl Shared {
 
     fn is_due(&self) -> bool {
         let layers = self.tables.state.layers();
-        if !layers.frozen.is_empty() || layers.active.bytes() >= self.options.memtable_bytes {
+        let is_large = layers.active.bytes() >= self.options.memtable_bytes.min(self.options.fresh_bytes / 2);
+        let log_is_long = layers.active.samples() > 0 && self.log.bytes() >= self.options.log_bytes;
+        if !layers.frozen.is_empty() || is_large || log_is_long {
             return true;
         }
         let mut since = lock(&self.dirty_since);
@@ -398,6 +400,7 @@ impl Shared {
         let layers = self.tables.state.layers();
         let mut stats = StoreStats {
             series: self.tables.index().len() as u64,
+            index_bytes: self.tables.index().bytes(),
             memtable_bytes: self.tables.state.memory_bytes(),
             memtable_samples: layers.active.samples() + layers.frozen.iter().map(|table| table.samples()).sum::<u64>(),
             log_bytes: self.log.bytes(),

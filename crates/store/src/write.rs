@@ -87,7 +87,7 @@ impl Append for Writer {
 impl Writer {
     fn overloaded(&self) -> Option<AppendError> {
         let queued_bytes = self.tables.state.memory_bytes();
-        let limit_bytes = self.options.memtable_bytes.saturating_mul(MEMORY_FACTOR);
+        let limit_bytes = self.options.memtable_bytes.saturating_mul(MEMORY_FACTOR).min(self.options.fresh_bytes);
         (queued_bytes > limit_bytes).then_some(AppendError::Overloaded { queued_bytes, limit_bytes })
     }
 
@@ -147,8 +147,9 @@ impl Writer {
         if let Some(number) = index.find(run.id, run.labels) {
             return Some(number);
         }
-        let limit = self.options.series_max;
-        if index.len() as u64 >= limit {
+        let known = index.len() as u64;
+        if known >= self.options.series_max || index.bytes() >= self.options.index_bytes {
+            let limit = self.options.series_max.min(known);
             answer.reject(RejectionReason::SeriesLimit { limit }, run.timestamps.len() as u64, run.labels);
             return None;
         }

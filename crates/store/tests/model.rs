@@ -161,6 +161,26 @@ fn limits_reject_the_sample_and_keep_the_rest() {
 }
 
 #[test]
+fn new_series_beyond_the_memory_budget_are_refused_and_known_ones_go_on() {
+    let mut bench = Bench::new();
+    bench.reopen(StoreOptions { index_bytes: 2000, ..StoreOptions::default() });
+    let write = |bench: &Bench, at: i64| {
+        let mut batch = Batch::default();
+        for series in 0..50 {
+            batch.begin_labels(&labels(series)).expect("small");
+            batch.push(Timestamp(at), 1.0);
+        }
+        bench.append(batch)
+    };
+    let first = write(&bench, NOW);
+    assert!(first.samples > 0 && first.samples < 20, "{}", first.samples);
+    assert_eq!(first.rejected[0].reason, RejectionReason::SeriesLimit { limit: first.samples });
+    assert!(first.rejected[0].example.starts_with('m'), "{}", first.rejected[0].example);
+    assert_eq!(write(&bench, NOW + 1).samples, first.samples);
+    assert!(bench.store().stats().index_bytes >= 2000);
+}
+
+#[test]
 fn compaction_leaves_one_file_a_day_and_deletes_its_inputs() {
     let bench = Bench::new();
     for round in 0..3 {
