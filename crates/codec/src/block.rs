@@ -1,14 +1,14 @@
-//! Runs of integers in the shortest of three packings.
+//! Runs of integers, packed by their length.
 //!
 //! ```text
-//!   integers ─▶ first or second differences ─▶ zigzag varints ──┬─▶ VARINTS
-//!                                                               └─▶ zstd 3 ─▶ ZSTD     (short runs only)
-//!            ─▶ pco, level 4 ───────────────────────────────────────────────▶ PCO      (24 items and more)
+//!   integers ─▶ first or second differences ─▶ zigzag varints ─▶ VARINTS     (fewer than 64 items, or pco is longer)
+//!            ─▶ pco, level 4 ───────────────────────────────────▶ PCO
 //! ```
 //!
-//! Which one is shortest depends on length and content: pco halves long runs, but its tables cost more than they save
-//! on a couple of dozen items. The count is kept by the caller. pco is used in its *wrapped* form, which has no magic
-//! number and no footer: two bytes of version, the chunk's metadata, one page.
+//! pco halves long runs, but its tables cost more than they save on a couple of dozen items; those are left plain, and the
+//! file compresses a page of them together. The count is kept by the caller. pco is used in its *wrapped* form, which has
+//! no magic number and no footer: two bytes of version, the chunk's metadata, one page. Runs that an earlier release put
+//! into a zstd frame of their own are still read.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   timestamps ──▶ regular? ─▶ first, step
-//!                     └──────▶ shorter of: second differences as varints (+ zstd) │ pco
+//!                     └──────▶ second differences as varints │ pco
 //!   values ──────▶ constant? ─▶ one value
-//!                     ├──────▶ decimal? ─▶ integer mantissas, one exponent ─▶ shorter of: deltas (+ zstd) │ pco
+//!                     ├──────▶ decimal? ─▶ integer mantissas, one exponent ─▶ deltas │ pco
 //!                     └──────▶ shorter of: pco over f64 │ raw
 //!   histograms ──▶ layout once a run, numbers by columns (+ zstd)
 //! ```
