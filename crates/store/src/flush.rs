@@ -83,17 +83,6 @@ pub(crate) fn commit(shared: &Shared, change: Change) -> Result<(), StoreError> 
     last.map(drop).map_err(StoreError::from)
 }
 
-/// Encodes and durably writes the rows of one day.
-pub(crate) fn put_rows(
-    shared: &Shared,
-    day: i64,
-    level: u8,
-    rows: &[lake::ChunkRow],
-    lsns: (u64, u64),
-) -> Result<FileEntry, StoreError> {
-    put_file(shared, day, level, lake::encode_chunk_file(rows)?, lsns)
-}
-
 /// The table's series in file order: by metric, then by id.
 struct Ordered {
     metrics: Vec<Arc<str>>,
