@@ -60,6 +60,11 @@ fn roll_ups_come_to_what_the_samples_come_to_before_and_after_files() {
             assert_eq!(rows(&server, &FROM_ROLLUPS.replace("TABLE", table)), expected, "{table} {step}");
         }
     }
+    let p90 = "SELECT sketch_quantile(sketch, 0.9) FROM TABLE WHERE metric = 'life_load'";
+    let answers = ["rollup_5m", "rollup_1h"].map(|table| rows(&server, &p90.replace("TABLE", table)));
+    assert_eq!(answers[0], answers[1], "sketches merge exactly");
+    let value = answers[0][0][0].as_f64().expect("a number");
+    assert!((6.5..7.1).contains(&value), "{value}");
     let runtime = server.ask("/api/v1/status/runtimeinfo", &[]).ok().json();
     assert_eq!(runtime["data"]["storageRetention"], json!("30d"));
     server.stop();

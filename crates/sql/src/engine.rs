@@ -19,6 +19,7 @@ use crate::catalog::{CATALOG, Catalog, MAIN, Sources};
 use crate::error::SqlError;
 use crate::format::{Format, Writer};
 use crate::gate;
+use crate::sketches;
 use crate::system::SystemRows;
 
 /// Bounds of every query.
@@ -99,6 +100,7 @@ impl SqlEngine {
             context.deregister_udtf(generator);
             context.deregister_udf(generator);
         }
+        context.register_udaf(sketches::quantile());
         let sources = Sources { select, system, series_max: limits.series_max };
         context.register_catalog(CATALOG, Arc::new(Catalog::new(sources)));
         Ok(Self { context, limits, threads: Arc::new(Threads::new(threads)?) })

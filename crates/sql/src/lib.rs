@@ -21,6 +21,7 @@ mod rollup_table;
 mod samples_file;
 mod scan;
 mod series_table;
+mod sketches;
 mod system;
 mod tables;
 
