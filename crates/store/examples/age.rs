@@ -3,6 +3,8 @@
 //! `cargo run --release -p store --example age -- [SERIES] [STEP_S]` prints seconds, samples a second, bytes a sample of
 //! chunks and roll-ups, and the peak of memory. Half of the series are counters, half gauges with one decimal.
 
+#![expect(clippy::print_stdout, reason = "the figures are what it is for")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;

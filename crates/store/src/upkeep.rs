@@ -25,6 +25,9 @@ const FAILED_PAUSE: i64 = 600_000;
 /// Deletions are taken out of files that nothing else writes again at least this often.
 const CLEAN_EVERY: i64 = 3_600_000;
 
+/// Commits and checkpoints of the tables are kept this long for readers of other engines.
+const LOG_KEPT: i64 = 7 * DAY;
+
 /// What the thread remembers between its rounds; nothing here has to survive a restart.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
@@ -34,6 +37,8 @@ pub(crate) struct Memory {
     paused: BTreeMap<i64, i64>,
     /// When deletions were last looked for.
     cleaned_at: Option<i64>,
+    /// When the tables' logs were last cut.
+    cut_at: Option<i64>,
     tiers: TierMemory,
 }
 
@@ -146,7 +151,19 @@ impl Shared {
             memory.cleaned_at = Some(now);
         }
         self.move_files(&mut memory.tiers)?;
+        if memory.cut_at.is_none_or(|at| at.saturating_add(DAY) <= now) {
+            self.cut_table_logs(now)?;
+            memory.cut_at = Some(now);
+        }
         failure.map_or(Ok(()), Err)
+    }
+
+    fn cut_table_logs(&self, now: i64) -> Result<(), StoreError> {
+        let tables = &self.tables;
+        for table in [&tables.chunks, &tables.dictionary, &tables.rollups[0], &tables.rollups[1]] {
+            table.expire_log(now.saturating_sub(LOG_KEPT))?;
+        }
+        Ok(())
     }
 
     fn tidy_day(&self, day: &Day, layers: &Layers, memory: &mut Memory) -> Result<(), StoreError> {
