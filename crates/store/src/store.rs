@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     /// Held while the list of deletions is changed.
     pub(crate) deleting: Mutex<()>,
     pub(crate) tally: Tally,
+    /// Until when nothing expires, after the clock jumped.
+    pub(crate) expiry_held: Mutex<Option<Instant>>,
     /// When the active memtable got its first sample, seen by the background thread.
     dirty_since: Mutex<Option<Instant>>,
     stop: (Mutex<bool>, Condvar),
@@ -179,6 +181,7 @@ impl Store {
             compacting: Mutex::default(),
             deleting: Mutex::new(()),
             tally: Tally::default(),
+            expiry_held: Mutex::new(None),
             dirty_since: Mutex::new(None),
             stop: (Mutex::new(false), Condvar::new()),
             stopped: AtomicBool::new(false),
@@ -350,7 +353,9 @@ impl Shared {
 
     fn work_on_files(&self) {
         while !self.wait(TICK) {
-            if let Err(err) = self.tidy(&mut lock(&self.compacting)) {
+            let mut memory = lock(&self.compacting);
+            self.watch_clock(&mut memory);
+            if let Err(err) = self.tidy(&mut memory) {
                 self.counters.compaction_failed();
                 tracing::error!(%err, "compaction failed; the files stay as they are, it is tried again");
             }

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use series::Resolution;
+use series::{Resolution, Timestamp};
 
 use crate::compact::{self, DayPass, End, Merge, Run};
 use crate::error::StoreError;
@@ -25,6 +26,10 @@ const FAILED_PAUSE: i64 = 600_000;
 /// Deletions are taken out of files that nothing else writes again at least this often.
 const CLEAN_EVERY: i64 = 3_600_000;
 
+/// A clock that is this much ahead or behind of the time that has passed has jumped.
+const CLOCK_JUMP: i64 = 60_000;
+/// Nothing expires this long after the clock jumped: a wrong clock must not cost data, and somebody may set it right.
+const HOLD_AFTER_JUMP: Duration = Duration::from_secs(3600);
 /// Commits and checkpoints of the tables are kept this long for readers of other engines.
 const LOG_KEPT: i64 = 7 * DAY;
 
@@ -37,6 +42,8 @@ pub(crate) struct Memory {
     paused: BTreeMap<i64, i64>,
     /// When deletions were last looked for.
     cleaned_at: Option<i64>,
+    /// What the clock said at an instant of the last round.
+    clock: Option<(i64, Instant)>,
     /// When the tables' logs were last cut.
     cut_at: Option<i64>,
     tiers: TierMemory,
@@ -56,6 +63,15 @@ pub(crate) struct Tally {
 }
 
 impl Memory {
+    /// Compares the clock with the time that has passed; true when it has jumped since the last round.
+    fn clock_jumped(&mut self, now: i64, instant: Instant) -> bool {
+        let before = self.clock.replace((now, instant));
+        before.is_some_and(|(clock, at)| {
+            let passed = i64::try_from(instant.saturating_duration_since(at).as_millis()).unwrap_or(i64::MAX);
+            now.saturating_sub(clock).saturating_sub(passed).abs() > CLOCK_JUMP
+        })
+    }
+
     /// Somebody asks: days that failed get another try, and deletions are looked for again.
     pub(crate) fn forget_pauses(&mut self) {
         self.paused.clear();
@@ -127,6 +143,21 @@ fn stored_days(layers: &Layers) -> Vec<Day> {
 }
 
 impl Shared {
+    /// Looks whether the clock has jumped; nothing expires for a while then.
+    pub(crate) fn watch_clock(&self, memory: &mut Memory) {
+        let instant = Instant::now();
+        if memory.clock_jumped(self.clock.now().0, instant) {
+            tracing::warn!("the clock jumped; nothing expires for an hour");
+            *lock(&self.expiry_held) = Some(instant + HOLD_AFTER_JUMP);
+        }
+    }
+
+    /// The time that keep times are held against; `None` while nothing expires.
+    pub(crate) fn expiry_now(&self) -> Option<Timestamp> {
+        let held = lock(&self.expiry_held).is_some_and(|until| Instant::now() < until);
+        (!held).then(|| self.clock.now())
+    }
+
     /// Does what is due, day by day; the first failure is answered after the other days had their turn.
     pub(crate) fn tidy(&self, memory: &mut Memory) -> Result<(), StoreError> {
         let now = self.clock.now().0;
@@ -167,15 +198,16 @@ impl Shared {
     }
 
     fn tidy_day(&self, day: &Day, layers: &Layers, memory: &mut Memory) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let outlived = (self.retention().passed(day.end(), now), day.newest_lsn());
-        if outlived.0 > 0 && memory.outlived.get(&day.number) != Some(&outlived) {
-            if self.expire(day, layers)? != End::Stopped {
-                memory.outlived.insert(day.number, outlived);
+        if let Some(now) = self.expiry_now() {
+            let outlived = (self.retention().passed(day.end(), now), day.newest_lsn());
+            if outlived.0 > 0 && memory.outlived.get(&day.number) != Some(&outlived) {
+                if self.expire(day, layers, now)? != End::Stopped {
+                    memory.outlived.insert(day.number, outlived);
+                }
+                return Ok(());
             }
-            return Ok(());
         }
-        match compact::choose(&day.shapes(), day.end(), now.0) {
+        match compact::choose(&day.shapes(), day.end(), self.clock.now().0) {
             Some(merge) => self.pass(day, &merge, layers).map(drop),
             None => Ok(()),
         }
@@ -225,8 +257,7 @@ impl Shared {
     }
 
     /// Drops what the day's keep times say, after its roll-ups are made where they are kept longer than the samples.
-    fn expire(&self, day: &Day, layers: &Layers) -> Result<End, StoreError> {
-        let now = self.clock.now();
+    fn expire(&self, day: &Day, layers: &Layers, now: Timestamp) -> Result<End, StoreError> {
         let retention = self.retention();
         let over = |of: fn(&KeepTimes) -> Keep| {
             let keeps = std::iter::once(&retention.times).chain(retention.rules.iter().map(|rule| &rule.times));
@@ -247,7 +278,7 @@ impl Shared {
         if raw_goes && !any_rollup_over && day.is_rolled(&layers.tombstones) {
             return self.drop_files(&day.runs, Default::default());
         }
-        if !self.holds_expired(day)? {
+        if !self.holds_expired(day, now)? {
             return Ok(End::Done { samples_in: 0, samples_out: 0 });
         }
         self.pass(day, &Merge { runs: 0..day.runs.len(), level: 2 }, layers)
@@ -261,8 +292,7 @@ impl Shared {
     }
 
     /// Whether any series of the day has something that is over: after a restart most days were done before.
-    fn holds_expired(&self, day: &Day) -> Result<bool, StoreError> {
-        let now = self.clock.now();
+    fn holds_expired(&self, day: &Day, now: Timestamp) -> Result<bool, StoreError> {
         let is_over = |id: u64, of: fn(&KeepTimes) -> Keep| {
             let index = self.tables.index();
             let number = index.find_id(series::SeriesId(id));
@@ -348,4 +378,22 @@ fn holds_deleted(day: &Day, tombstone: &Tombstone) -> Result<bool, StoreError> {
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_of_the_clock_is_told_from_time_that_passes() {
+        let mut memory = Memory::default();
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        assert!(!memory.clock_jumped(1_000_000, start), "nothing to compare with");
+        assert!(!memory.clock_jumped(1_000_000 + 7_200_000, at(7200)));
+        assert!(!memory.clock_jumped(1_000_000 + 7_230_000, at(7201)), "half a minute is no jump");
+        assert!(memory.clock_jumped(1_000_000 + DAY, at(7202)));
+        assert!(memory.clock_jumped(1_000_000, at(7203)), "and back");
+        assert!(!memory.clock_jumped(1_001_000, at(7204)));
+    }
 }

@@ -222,7 +222,8 @@ impl DayPass<'_> {
     }
 
     fn is_over(&self, keep: Keep) -> bool {
-        keep.is_over((self.day + 1).saturating_mul(DAY), self.shared.clock.now())
+        let day_end = (self.day + 1).saturating_mul(DAY);
+        self.shared.expiry_now().is_some_and(|now| keep.is_over(day_end, now))
     }
 
     /// Roll-ups first: they describe the inputs as well as the outputs, so a crash or failure between the commits harms

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use lake::{FileEntry, LakeError, RollupFile, RollupRow};
 use object_store::ObjectStore;
 use series::{
-    Columns, Labels, Resolution, Rollup, RollupSet, SelectError, SelectRequest, SeriesId, SeriesSet, TimeRange,
-    Timestamp,
+    Columns, Labels, METRIC_NAME, MatchOp, Matcher, Resolution, Rollup, RollupSet, SelectError, SelectRequest,
+    SeriesId, SeriesSet, TimeRange, Timestamp,
 };
 
 use super::roll;
@@ -70,7 +70,7 @@ pub(crate) fn select(
     request: &SelectRequest<'_>,
 ) -> Result<Box<dyn RollupSet>, SelectError> {
     let layers = tables.state.layers();
-    let days = days(&layers, resolution, request.range);
+    let days = days(&layers, resolution, request);
     let sample_range = stale_range(&layers, &days, request.range);
     let samples = tables.select_in(&layers, &SelectRequest { range: sample_range, ..*request })?;
     let mut series = tables.named(request.matchers);
@@ -86,12 +86,12 @@ pub(crate) fn select(
     Ok(Box::new(selection))
 }
 
-fn days(layers: &Layers, resolution: Resolution, range: TimeRange) -> BTreeMap<i64, Day> {
+fn days(layers: &Layers, resolution: Resolution, request: &SelectRequest<'_>) -> BTreeMap<i64, Day> {
     let at = Resolution::ALL.iter().position(|one| *one == resolution).unwrap_or(0);
     let mut days: BTreeMap<i64, Day> = BTreeMap::new();
     for file in &layers.rollups[at] {
         let day = file.day();
-        if overlaps(day, range) {
+        if overlaps(day, request.range) && may_hold(&file.entry, request.matchers) {
             let made = days.entry(day).or_insert_with(|| Day { files: Vec::new(), fresh: true, base: Vec::new() });
             made.files.push(Arc::clone(file));
         }
@@ -117,6 +117,12 @@ impl Day {
         let reaches_back = |file: &&&Arc<OpenFile>| file.entry.lsn_lo == oldest && oldest <= lsn_lo;
         self.base = chunks.iter().filter(reaches_back).map(|file| Arc::clone(file)).collect();
     }
+}
+
+/// Whether a file may have rows of the metric that is asked for; files without are as good as not there.
+fn may_hold(entry: &FileEntry, matchers: &[Matcher]) -> bool {
+    let named = |matcher: &&Matcher| matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal;
+    matchers.iter().filter(named).all(|matcher| entry.may_hold(&matcher.value))
 }
 
 fn overlaps(day: i64, range: TimeRange) -> bool {
