@@ -74,6 +74,7 @@ impl OwnMetrics {
             counter("foretide_store_cache_misses_total", "Chunks that had to be read and decoded.", stats.cache.misses),
             gauge("foretide_store_cache_hit_ratio", "Part of the chunks found decoded.", stats.cache.hit_ratio()),
             gauge("foretide_store_cache_bytes", "Memory of decoded chunks.", stats.cache.bytes as f64),
+            gauge("foretide_store_series_files", "Files of the series table.", stats.series_files as f64),
             gauge("foretide_store_cold_files", "Chunk files in the second object store.", stats.far_files as f64),
             gauge("foretide_store_cold_bytes", "Their bytes.", stats.far_bytes as f64),
             counter("foretide_store_cold_moves_total", "Files moved to the second object store.", stats.moved_away),

@@ -15,6 +15,7 @@
 mod cache;
 mod compact;
 mod delete;
+mod dictionary;
 mod error;
 mod flush;
 mod folder;

@@ -52,6 +52,10 @@ pub struct StoreStats {
     pub deletions: u64,
     /// Deletions that files still have to be cleaned of.
     pub tombstones: u64,
+    /// Series that the series table describes.
+    pub described_series: u64,
+    /// Files of the series table.
+    pub series_files: u64,
     /// Chunk files in the second object store.
     pub far_files: u64,
     /// Their bytes.

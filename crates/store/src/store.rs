@@ -419,6 +419,8 @@ impl Shared {
             ..StoreStats::default()
         };
         let far = || layers.files.iter().map(|file| &file.entry).filter(|entry| entry.is_far());
+        stats.described_series = lock(&self.described).len();
+        stats.series_files = self.tables.dictionary.snapshot().files.len() as u64;
         stats.far_files = far().count() as u64;
         stats.far_bytes = far().map(|entry| entry.size).sum();
         let rollups = || layers.rollups.iter().flatten().map(|file| &file.entry);

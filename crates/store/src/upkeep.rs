@@ -42,10 +42,12 @@ pub(crate) struct Memory {
     paused: BTreeMap<i64, i64>,
     /// When deletions were last looked for.
     cleaned_at: Option<i64>,
+    /// Days dropped by retention when series were last dropped.
+    dropped_seen: u64,
     /// What the clock said at an instant of the last round.
     clock: Option<(i64, Instant)>,
-    /// When the tables' logs were last cut.
-    cut_at: Option<i64>,
+    /// When the tables were last swept.
+    swept_at: Option<i64>,
     tiers: TierMemory,
 }
 
@@ -182,17 +184,31 @@ impl Shared {
             memory.cleaned_at = Some(now);
         }
         self.move_files(&mut memory.tiers)?;
-        if memory.cut_at.is_none_or(|at| at.saturating_add(DAY) <= now) {
-            self.cut_table_logs(now)?;
-            memory.cut_at = Some(now);
+        if memory.swept_at.is_none_or(|at| at.saturating_add(DAY) <= now) {
+            self.sweep_tables(now)?;
+            self.drop_dead_series(memory)?;
+            memory.swept_at = Some(now);
         }
+        self.tidy_dictionary(false)?;
         failure.map_or(Ok(()), Err)
     }
 
-    fn cut_table_logs(&self, now: i64) -> Result<(), StoreError> {
+    /// Series leave only with their last samples, so there are none to look for unless something was dropped.
+    fn drop_dead_series(&self, memory: &mut Memory) -> Result<(), StoreError> {
+        let dropped = self.tally.days_dropped.load(Ordering::Relaxed) + self.tally.passes.load(Ordering::Relaxed);
+        if dropped > memory.dropped_seen {
+            self.tidy_dictionary(true)?;
+            memory.dropped_seen = dropped;
+        }
+        Ok(())
+    }
+
+    /// Forgets old commits, and files that nothing names any more.
+    fn sweep_tables(&self, now: i64) -> Result<(), StoreError> {
         let tables = &self.tables;
         for table in [&tables.chunks, &tables.dictionary, &tables.rollups[0], &tables.rollups[1]] {
             table.expire_log(now.saturating_sub(LOG_KEPT))?;
+            lake::remove_orphans(table, now, DAY)?;
         }
         Ok(())
     }

@@ -424,3 +424,32 @@ fn old_files_move_away_and_come_back_when_they_are_used() {
     play.check_samples().expect("equal");
     assert_eq!((parquet(play.bench.root()), parquet(play.cold.path())), (1, 0), "merged with a late sample");
 }
+
+#[test]
+fn series_of_which_nothing_is_left_are_forgotten_and_can_come_back() {
+    let times = KeepTimes { raw: Keep::For(Millis::from_days(1)), rollup_5m: days(1), rollup_1h: days(1) };
+    let mut play = Play::new(Retention { times, rules: Vec::new() });
+    for series in 0..40 {
+        play.step(one(series, NOW + i64::from(series), 1.0));
+        play.step(Step::Flush { merge: false });
+        play.step(Step::Tidy);
+    }
+    let stats = play.bench.store().stats();
+    assert!(stats.described_series == 40 && stats.series_files < 16, "{stats:?}");
+    play.step(Step::Clock(24 * 4));
+    play.step(one(7, NOW + 4 * DAY, 2.0));
+    play.step(Step::Tidy);
+    play.step(Step::Reopen);
+    assert_eq!(play.bench.store().stats().described_series, 1, "all but the one that came back");
+    play.step(one(8, NOW + 4 * DAY, 3.0));
+    play.model.expire(&play.retention, play.now());
+    for step in [Step::Flush { merge: false }, Step::Reopen, Step::Tidy] {
+        play.step(step);
+        play.check_samples().expect("equal");
+    }
+    assert_eq!(play.bench.store().stats().described_series, 2);
+}
+
+fn days(n: i64) -> Keep {
+    Keep::For(Millis::from_days(n))
+}
