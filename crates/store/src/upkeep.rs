@@ -208,6 +208,8 @@ impl Shared {
         let tables = &self.tables;
         for table in [&tables.chunks, &tables.dictionary, &tables.rollups[0], &tables.rollups[1]] {
             table.expire_log(now.saturating_sub(LOG_KEPT))?;
+            // Whatever the clock says, a file that a flush has put and not named yet must not go; passes run on this thread.
+            let _no_flush = lock(&self.flushing);
             lake::remove_orphans(table, now, DAY)?;
         }
         Ok(())
