@@ -121,7 +121,7 @@ for table, buckets in (("rollup_5m", 288), ("rollup_1h", 24)):
     assert frame["count"].sum() == 2880 and frame["numbers"].sum() == 2880
     assert frame["min"].min() == 0.0 and frame["max"].max() == 7.5
     files = deltalake.DeltaTable(root + table).file_uris()
-    rows = duckdb.sql(f"SELECT sum(sum), sum(count), count(DISTINCT series_id) FROM read_parquet({files})").fetchone()
+    rows = duckdb.sql(f"SELECT sum(sum), sum(count), count(DISTINCT series_id) FROM read_parquet({files})").fetchall()[0]
     assert math.isclose(rows[0], want) and rows[1] == 2880 and rows[2] == 2, rows
     arrow = deltalake.DeltaTable(root + table).to_pyarrow_table(filters=[("ts", ">=", int(frame["ts"].max()))])
     assert arrow.num_rows == 2, arrow.num_rows
