@@ -39,7 +39,7 @@ pub use entry::{EncodedFile, FileEntry};
 pub use error::LakeError;
 pub use log::Snapshot;
 pub use orphans::{Orphans, remove_orphans};
-pub use rollup_file::{RollupFile, RollupRow, encode_rollup_file};
+pub use rollup_file::{RollupFile, RollupFileWriter, RollupRow, encode_rollup_file};
 pub use row::{ChunkAggregates, ChunkRow};
 pub use series_file::{
     SeriesFileWriter, SeriesLabels, SeriesRef, SeriesRow, encode_series_file, read_series_file, scan_series_file,

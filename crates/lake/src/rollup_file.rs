@@ -19,7 +19,7 @@ use parquet::schema::types::ColumnPath;
 
 use crate::entry::{EncodedFile, FileEntry};
 use crate::error::LakeError;
-use crate::parquet_io::{self, Checked, CheckedFile};
+use crate::parquet_io::{Checked, CheckedFile, FileWriter};
 
 const PLACE: &str = "a roll-up file";
 const GROUP_ROWS: usize = 32_768;
@@ -74,30 +74,80 @@ pub struct RollupRow {
 /// Encodes `rows`, sorted by (metric, series, bucket) without repeats.
 ///
 /// # Errors
-/// [`LakeError::Invalid`] without rows or for rows out of order.
+/// As [`RollupFileWriter::push`] and [`RollupFileWriter::finish`].
 pub fn encode_rollup_file(rows: &[RollupRow]) -> Result<EncodedFile, LakeError> {
-    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
-        return Err(LakeError::invalid(PLACE, "0 rows"));
-    };
-    let key = |row: &RollupRow| (Arc::clone(&row.metric), row.series_id, row.ts);
-    if let Some(at) = rows.windows(2).position(|two| key(&two[0]) >= key(&two[1])) {
-        return Err(LakeError::invalid(PLACE, format!("row {} is out of order", at + 1)));
+    let mut file = RollupFileWriter::default();
+    for row in rows {
+        file.push(row.clone())?;
     }
-    let schema = schema();
-    let batches = rows.chunks(GROUP_ROWS).map(|rows| batch(&schema, rows));
-    let written = parquet_io::write(PLACE, Arc::clone(&schema), properties()?, batches)?;
-    Ok(EncodedFile {
-        min_ts: rows.iter().map(|row| row.ts).min().unwrap_or(0),
-        max_ts: rows.iter().map(|row| row.ts).max().unwrap_or(0),
-        rows: rows.len() as u64,
-        samples: 0,
-        metric_min: first.metric.to_string(),
-        metric_max: last.metric.to_string(),
-        bytes: written.bytes,
-        data_len: written.data_len,
-        crc_footer: written.crc_footer,
-        crc_chunks: written.crc_chunks,
-    })
+    file.finish()
+}
+
+/// A roll-up file that grows row by row: what is held is the encoded file and one batch of rows.
+#[derive(Default)]
+pub struct RollupFileWriter {
+    writer: Option<FileWriter>,
+    pending: Vec<RollupRow>,
+    rows: u64,
+    times: Option<(i64, i64)>,
+    metric_min: Option<Arc<str>>,
+    last: Option<(Arc<str>, u64, i64)>,
+}
+
+impl RollupFileWriter {
+    /// Adds a row behind the others.
+    ///
+    /// # Errors
+    /// [`LakeError::Invalid`] for a row out of order (metric, series, bucket) or a repeated one.
+    pub fn push(&mut self, row: RollupRow) -> Result<(), LakeError> {
+        let before = self.last.as_ref().map(|(metric, series, ts)| (&**metric, *series, *ts));
+        if before.is_some_and(|before| before >= (&*row.metric, row.series_id, row.ts)) {
+            return Err(LakeError::invalid(PLACE, format!("row {} is out of order", self.rows)));
+        }
+        self.rows += 1;
+        let (first, last) = self.times.unwrap_or((row.ts, row.ts));
+        self.times = Some((first.min(row.ts), last.max(row.ts)));
+        self.metric_min.get_or_insert_with(|| Arc::clone(&row.metric));
+        self.last = Some((Arc::clone(&row.metric), row.series_id, row.ts));
+        self.pending.push(row);
+        if self.pending.len() >= BATCH_ROWS { self.hand_on() } else { Ok(()) }
+    }
+
+    fn hand_on(&mut self) -> Result<(), LakeError> {
+        let rows = std::mem::take(&mut self.pending);
+        let schema = schema();
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            None => self.writer.insert(FileWriter::new(PLACE, Arc::clone(&schema), properties()?)?),
+        };
+        writer.write(&batch(&schema, &rows)?)
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// [`LakeError::Invalid`] without rows.
+    pub fn finish(mut self) -> Result<EncodedFile, LakeError> {
+        if !self.pending.is_empty() {
+            self.hand_on()?;
+        }
+        let (Some(writer), Some((min_ts, max_ts))) = (self.writer, self.times) else {
+            return Err(LakeError::invalid(PLACE, "0 rows"));
+        };
+        let written = writer.finish()?;
+        Ok(EncodedFile {
+            min_ts,
+            max_ts,
+            rows: self.rows,
+            samples: 0,
+            metric_min: self.metric_min.map_or_else(String::new, |metric| metric.to_string()),
+            metric_max: self.last.map_or_else(String::new, |(metric, _, _)| metric.to_string()),
+            bytes: written.bytes,
+            data_len: written.data_len,
+            crc_footer: written.crc_footer,
+            crc_chunks: written.crc_chunks,
+        })
+    }
 }
 
 /// An open roll-up file with its footer in memory. Shared by reference between threads; holds no file handle.

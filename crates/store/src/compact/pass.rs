@@ -61,8 +61,8 @@ struct Named {
 
 /// Where a pass writes.
 struct Sinks<'a> {
-    chunks: Sink<'a, lake::ChunkRow>,
-    rollups: [Sink<'a, RollupRow>; 2],
+    chunks: Sink<'a, lake::ChunkFileWriter>,
+    rollups: [Sink<'a, lake::RollupFileWriter>; 2],
     samples_in: u64,
     samples_out: u64,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lake::{ChunkRow, Commit, EncodedFile, FileEntry, LakeError, RollupRow, Table};
+use lake::{ChunkFileWriter, ChunkRow, Commit, EncodedFile, FileEntry, LakeError, RollupFileWriter, RollupRow, Table};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
@@ -10,10 +10,10 @@ use crate::error::StoreError;
 use crate::rows::date_of;
 use crate::store::Shared;
 
-/// Encoded rows held before they are put as a file: what bounds a pass's memory, beside one block of samples.
-const FILE_BYTES: usize = 24 << 20;
-/// What a row costs beside its blobs.
-const ROW_BYTES: usize = 160;
+/// Blobs of a file, before it is put: what bounds a pass's memory, beside one block of samples.
+const FILE_BYTES: usize = 32 << 20;
+/// What a row takes beside its blobs.
+const ROW_BYTES: usize = 32;
 
 /// What the files of a pass have in common.
 #[derive(Clone, Copy)]
@@ -24,62 +24,67 @@ pub(crate) struct Stamp {
     pub(crate) cleaned: u64,
 }
 
-/// A row with its cost and its file.
-pub(crate) trait Row: Sized {
-    fn bytes(&self) -> usize;
-    fn encode(rows: &[Self]) -> Result<EncodedFile, LakeError>;
+/// A file that grows row by row.
+pub(crate) trait Growing: Default {
+    type Row;
+    /// Adds a row behind the others and answers about how many bytes it takes.
+    fn push(&mut self, row: Self::Row) -> Result<usize, LakeError>;
+    fn finish(self) -> Result<EncodedFile, LakeError>;
 }
 
-impl Row for ChunkRow {
-    fn bytes(&self) -> usize {
-        self.ts_chunk.len() + self.value_chunk.len() + ROW_BYTES
+impl Growing for ChunkFileWriter {
+    type Row = ChunkRow;
+
+    fn push(&mut self, row: ChunkRow) -> Result<usize, LakeError> {
+        let bytes = row.ts_chunk.len() + row.value_chunk.len() + ROW_BYTES;
+        self.push(row).map(|()| bytes)
     }
 
-    fn encode(rows: &[Self]) -> Result<EncodedFile, LakeError> {
-        lake::encode_chunk_file(rows)
+    fn finish(self) -> Result<EncodedFile, LakeError> {
+        self.finish()
     }
 }
 
-impl Row for RollupRow {
-    fn bytes(&self) -> usize {
-        self.sketch.len() + ROW_BYTES
+impl Growing for RollupFileWriter {
+    type Row = RollupRow;
+
+    fn push(&mut self, row: RollupRow) -> Result<usize, LakeError> {
+        let bytes = row.sketch.len() + ROW_BYTES;
+        self.push(row).map(|()| bytes)
     }
 
-    fn encode(rows: &[Self]) -> Result<EncodedFile, LakeError> {
-        lake::encode_rollup_file(rows)
+    fn finish(self) -> Result<EncodedFile, LakeError> {
+        self.finish()
     }
 }
 
 /// Rows on their way into files of one table. Files that no commit named are deleted when the sink is dropped.
-pub(crate) struct Sink<'a, R: Row> {
+pub(crate) struct Sink<'a, F: Growing> {
     shared: &'a Shared,
     table: Arc<Table>,
     stamp: Stamp,
-    rows: Vec<R>,
+    file: Option<F>,
     bytes: usize,
     put: Vec<FileEntry>,
 }
 
-impl<'a, R: Row> Sink<'a, R> {
+impl<'a, F: Growing> Sink<'a, F> {
     pub(crate) fn new(shared: &'a Shared, table: &Arc<Table>, stamp: Stamp) -> Self {
-        Self { shared, table: Arc::clone(table), stamp, rows: Vec::new(), bytes: 0, put: Vec::new() }
+        Self { shared, table: Arc::clone(table), stamp, file: None, bytes: 0, put: Vec::new() }
     }
 
     /// Takes rows of one series, which follow all rows before them in file order.
-    pub(crate) fn add(&mut self, rows: impl IntoIterator<Item = R>) -> Result<(), StoreError> {
-        let before = self.rows.len();
-        self.rows.extend(rows);
-        self.bytes += self.rows[before..].iter().map(Row::bytes).sum::<usize>();
+    pub(crate) fn add(&mut self, rows: impl IntoIterator<Item = F::Row>) -> Result<(), StoreError> {
+        for row in rows {
+            self.bytes += self.file.get_or_insert_default().push(row)?;
+        }
         if self.bytes >= FILE_BYTES { self.put() } else { Ok(()) }
     }
 
     fn put(&mut self) -> Result<(), StoreError> {
-        if self.rows.is_empty() {
-            return Ok(());
-        }
-        let file = R::encode(&self.rows)?;
-        self.rows.clear();
+        let Some(file) = self.file.take() else { return Ok(()) };
         self.bytes = 0;
+        let file = file.finish()?;
         let Stamp { day, level, lsns, cleaned } = self.stamp;
         let (date, id, min_ts) = (date_of(day), self.shared.ids.next(), file.min_ts);
         let mut entry = self.table.put_file(Some(&date), level, min_ts, id, file, lsns.0, lsns.1)?;
@@ -104,10 +109,10 @@ impl<'a, R: Row> Sink<'a, R> {
     }
 }
 
-impl<R: Row> Drop for Sink<'_, R> {
+impl<F: Growing> Drop for Sink<'_, F> {
     fn drop(&mut self) {
         for entry in &self.put {
-            // What stays is an orphan that the next start collects.
+            // What stays is an orphan that is collected later.
             let key = Path::from(entry.key().as_str());
             if let Err(err) = futures::executor::block_on(self.table.store().delete(&key)) {
                 tracing::warn!(file = %entry.path, %err, "unfinished file not deleted yet");
