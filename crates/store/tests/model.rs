@@ -1,79 +1,18 @@
 //! The store against a naive model: whatever is appended, flushed, compacted and reopened in whatever order, reads give
 //! what a map of maps gives.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+#[path = "support/bench.rs"]
+mod bench;
 
+use std::collections::BTreeMap;
+
+use bench::{Bench, NOW, labels};
 use proptest::prelude::*;
 use series::{
-    Batch, Columns, Labels, ManualClock, Matcher, Metadata, MetricType, RejectionReason, STALE_NAN, SelectRequest,
-    TimeRange, Timestamp,
+    Batch, Columns, Labels, Matcher, Metadata, MetricType, RejectionReason, STALE_NAN, SelectRequest, TimeRange,
+    Timestamp,
 };
-use store::{DataFolder, FileIds, Store, StoreOptions};
-
-const NOW: i64 = 1_795_000_000_000;
-
-struct Counter(AtomicU64);
-
-impl FileIds for Counter {
-    fn next(&self) -> u128 {
-        u128::from(self.0.fetch_add(1, Ordering::SeqCst))
-    }
-}
-
-/// A store in a folder that outlives it.
-struct Bench {
-    root: tempfile::TempDir,
-    clock: Arc<ManualClock>,
-    ids: Arc<Counter>,
-    open: Option<(Store, DataFolder)>,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let root = tempfile::tempdir().expect("a folder");
-        let (clock, ids) = (Arc::new(ManualClock::new(Timestamp(NOW))), Arc::new(Counter(AtomicU64::new(1))));
-        let mut bench = Self { root, clock, ids, open: None };
-        bench.reopen(StoreOptions::default());
-        bench
-    }
-
-    fn reopen(&mut self, options: StoreOptions) {
-        self.open = None;
-        let folder = DataFolder::open(self.root.path()).expect("the folder opens");
-        let (clock, ids) = (Arc::clone(&self.clock) as Arc<dyn series::Clock>, Arc::clone(&self.ids));
-        let (store, report) = Store::open(&folder, options, clock, ids).expect("the store opens");
-        assert_eq!((report.log.missing, report.unreadable_records), (0, 0));
-        self.open = Some((store, folder));
-    }
-
-    fn store(&self) -> &Store {
-        &self.open.as_ref().expect("open").0
-    }
-
-    fn append(&self, batch: Batch) -> series::Appended {
-        self.store().appender().append_wait(batch).expect("acknowledged")
-    }
-
-    fn read_all(&self) -> BTreeMap<Labels, Vec<(i64, u64)>> {
-        let select = self.store().selector();
-        let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0 };
-        let set = select.select(&request).expect("selects");
-        let mut found = BTreeMap::new();
-        for i in 0..set.len() {
-            let mut columns = Columns::default();
-            set.read(i, TimeRange::ALL, &mut columns).expect("reads");
-            let bits = columns.iter().map(|(at, value)| (at.0, value.to_bits())).collect();
-            found.insert(set.labels(i).clone(), bits);
-        }
-        found
-    }
-}
-
-fn labels(i: u8) -> Labels {
-    Labels::from_pairs([("__name__", format!("m{}", i % 3)), ("host", format!("h{i}"))]).expect("valid")
-}
+use store::StoreOptions;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -114,7 +53,7 @@ proptest! {
 
     #[test]
     fn any_history_reads_like_a_map(steps in steps()) {
-        let mut bench = Bench::new();
+        let mut bench = Bench::open();
         bench.reopen(wide_open());
         let mut model: BTreeMap<Labels, BTreeMap<i64, u64>> = BTreeMap::new();
         for step in steps {
@@ -140,7 +79,7 @@ proptest! {
 
 #[test]
 fn limits_reject_the_sample_and_keep_the_rest() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::open();
     bench.reopen(StoreOptions { series_max: 2, ..StoreOptions::default() });
     let mut batch = Batch::default();
     for (series, at) in [(0, NOW), (1, NOW), (2, NOW), (0, NOW + 3_600_000), (0, NOW - 1)] {
@@ -162,7 +101,7 @@ fn limits_reject_the_sample_and_keep_the_rest() {
 
 #[test]
 fn new_series_beyond_the_memory_budget_are_refused_and_known_ones_go_on() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::open();
     bench.reopen(StoreOptions { index_bytes: 2000, ..StoreOptions::default() });
     let write = |bench: &Bench, at: i64| {
         let mut batch = Batch::default();
@@ -182,7 +121,7 @@ fn new_series_beyond_the_memory_budget_are_refused_and_known_ones_go_on() {
 
 #[test]
 fn compaction_leaves_one_file_a_day_and_deletes_its_inputs() {
-    let bench = Bench::new();
+    let bench = Bench::open();
     for round in 0..3 {
         let mut batch = Batch::default();
         batch.begin_labels(&labels(0)).expect("small");
@@ -193,7 +132,7 @@ fn compaction_leaves_one_file_a_day_and_deletes_its_inputs() {
     assert_eq!(bench.store().stats().files, 3);
     let report = bench.store().flush(true).expect("merges");
     assert_eq!((report.days_merged, report.files), (1, 1));
-    let folder = bench.root.path().join("default/chunks");
+    let folder = bench.root().join("default/chunks");
     let days: Vec<_> = std::fs::read_dir(folder).expect("a folder").flatten().map(|e| e.path()).collect();
     let files = days.iter().filter(|d| !d.ends_with("_delta_log")).flat_map(|d| std::fs::read_dir(d).expect("a day"));
     assert_eq!(files.count(), 1);
@@ -201,7 +140,7 @@ fn compaction_leaves_one_file_a_day_and_deletes_its_inputs() {
 
 #[test]
 fn queries_name_labels_values_and_metadata_after_a_restart() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::open();
     let mut batch = Batch::default();
     batch.begin_labels(&labels(1)).expect("small");
     batch.push(Timestamp(NOW), 1.0);
@@ -225,7 +164,7 @@ fn queries_name_labels_values_and_metadata_after_a_restart() {
 
 #[test]
 fn a_snapshot_does_not_see_what_comes_later() {
-    let bench = Bench::new();
+    let bench = Bench::open();
     let write = |at: i64| {
         let mut batch = Batch::default();
         batch.begin_labels(&labels(0)).expect("small");

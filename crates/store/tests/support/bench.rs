@@ -1,5 +1,7 @@
 //! A store in a folder that outlives it, under a clock that the test moves.
 
+#![allow(dead_code, reason = "each test takes the part that it needs")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +33,13 @@ impl Bench {
         let root = tempfile::tempdir().expect("a folder");
         let (clock, ids) = (Arc::new(ManualClock::new(Timestamp(NOW))), Arc::new(Counter(AtomicU64::new(1))));
         Self { root, clock, ids, open: None }
+    }
+
+    /// With a store as it is by default.
+    pub(crate) fn open() -> Self {
+        let mut bench = Self::new();
+        bench.reopen(StoreOptions::default());
+        bench
     }
 
     pub(crate) fn reopen(&mut self, options: StoreOptions) {
