@@ -35,6 +35,8 @@ use crate::write::{Origin, WriteCounts, Writer};
 const LOG_DIR: &str = "wal";
 /// How often the background thread looks whether there is something to do.
 const TICK: Duration = Duration::from_millis(500);
+/// The same for files as they age.
+const TIDY_TICK: Duration = Duration::from_secs(2);
 /// Files that no commit names are removed when older than this: nobody can still be about to commit them.
 const ORPHAN_AGE_MS: i64 = 3_600_000;
 
@@ -295,6 +297,7 @@ impl Shared {
             let _one = lock(&self.flushing);
             self.flush_memory()?.samples
         };
+        self.counters.flushed(samples, started.elapsed());
         let mut report = FlushReport { samples, ..FlushReport::default() };
         if merge {
             report.days_merged = self.merge_everything()?;
@@ -302,7 +305,6 @@ impl Shared {
         let layers = self.tables.state.layers();
         report.files = layers.files.len() as u64;
         report.bytes = layers.files.iter().map(|file| file.entry.size).sum();
-        self.counters.flushed(report.samples, started.elapsed());
         Ok(report)
     }
 
@@ -352,10 +354,13 @@ impl Shared {
     }
 
     fn work_on_files(&self) {
-        while !self.wait(TICK) {
+        let mut pause = TIDY_TICK;
+        while !self.wait(pause) {
+            pause = TIDY_TICK;
             let mut memory = lock(&self.compacting);
             self.watch_clock(&mut memory);
             if let Err(err) = self.tidy(&mut memory) {
+                pause = TIDY_TICK * 10;
                 self.counters.compaction_failed();
                 tracing::error!(%err, "compaction failed; the files stay as they are, it is tried again");
             }

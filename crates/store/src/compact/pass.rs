@@ -2,7 +2,7 @@
 //!
 //! Memory holds one block of decoded samples and one unfinished file a table, whatever the day's size.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use lake::RollupRow;
@@ -22,6 +22,9 @@ use crate::tombstone::{self, Tombstones};
 
 /// Samples decoded at a time, repeats included; a single series may have more.
 const BLOCK_SAMPLES: u64 = 512 << 10;
+
+/// Series named under one lock of the index.
+const NAMED_AT_ONCE: usize = 4096;
 
 /// What to do with one day.
 pub(crate) struct DayPass<'a> {
@@ -115,17 +118,26 @@ impl DayPass<'_> {
         }
         ids.sort_unstable();
         ids.dedup();
-        let index = self.shared.tables.index();
-        let mut metrics: BTreeMap<&str, Arc<str>> = BTreeMap::new();
+        let mut metrics: HashSet<Arc<str>> = HashSet::new();
         let mut series = Vec::with_capacity(ids.len());
-        for id in ids.into_iter().map(SeriesId) {
-            // The dictionary is committed before the chunks, so an id without labels means a damaged dictionary, and that
-            // stops the store from opening. The samples are kept all the same.
-            let labels = index.find_id(id).map(|number| &index.entry(number).labels);
-            let metric = labels.map_or("", |labels| labels.metric());
-            let metric = Arc::clone(metrics.entry(metric).or_insert_with(|| Arc::from(metric)));
-            let times = labels.map_or(KeepTimes::default(), |labels| self.shared.retention().times_of(labels.as_ref()));
-            series.push(Named { metric, id, times });
+        for some in ids.chunks(NAMED_AT_ONCE) {
+            // Given back in between: whoever adds a series waits for it.
+            let index = self.shared.tables.index();
+            for id in some.iter().copied().map(SeriesId) {
+                // The dictionary is committed before the chunks, so an id without labels means a damaged dictionary, and
+                // that stops the store from opening. The samples are kept all the same.
+                let labels = index.find_id(id).map(|number| &index.entry(number).labels);
+                let metric = labels.map_or("", |labels| labels.metric());
+                let known = metrics.get(metric).map(Arc::clone);
+                let metric = known.unwrap_or_else(|| {
+                    let new: Arc<str> = Arc::from(metric);
+                    metrics.insert(Arc::clone(&new));
+                    new
+                });
+                let retention = self.shared.retention();
+                let times = labels.map_or(KeepTimes::default(), |labels| retention.times_of(labels.as_ref()));
+                series.push(Named { metric, id, times });
+            }
         }
         series.sort_unstable_by(|a, b| (&a.metric, a.id).cmp(&(&b.metric, b.id)));
         Ok(series)
