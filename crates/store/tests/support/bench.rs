@@ -51,6 +51,11 @@ impl Bench {
         self.open = Some((store, folder));
     }
 
+    /// Closes the store; the folder stays.
+    pub(crate) fn close(&mut self) {
+        self.open = None;
+    }
+
     pub(crate) fn root(&self) -> &std::path::Path {
         self.root.path()
     }
