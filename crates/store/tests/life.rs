@@ -493,3 +493,54 @@ fn a_crash_between_the_commits_of_a_pass_harms_nothing() {
     let stats = play.bench.store().stats();
     assert_eq!((stats.files, stats.rollup_files, stats.tombstones), (1, 2, 0));
 }
+
+#[test]
+fn appends_flushes_passes_and_reads_at_once_lose_nothing() {
+    const BATCHES: i64 = 200;
+    let mut play = Play::new(Retention::default());
+    let at = |i: i64| NOW - DAY + i * 311_000;
+    let batches: Vec<Vec<(u8, i64, u64)>> = (0..BATCHES)
+        .map(|n| (0..20).map(|i| ((i % 5) as u8, at(n * 3 + i), (n as f64 + 0.5).to_bits())).collect())
+        .collect();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let is_done = || done.load(std::sync::atomic::Ordering::SeqCst);
+    let bench = &play.bench;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done() {
+                bench.store().flush(false).expect("flushes");
+            }
+        });
+        scope.spawn(|| {
+            while !is_done() {
+                bench.store().tidy().expect("tidies");
+                bench.store().flush(true).expect("merges");
+            }
+        });
+        scope.spawn(|| {
+            let mut before = 0;
+            while !is_done() {
+                let now: usize = bench.read_all().values().map(Vec::len).sum();
+                assert!(now >= before, "{now} samples after {before}");
+                before = now;
+            }
+        });
+        for samples in &batches {
+            let mut batch = Batch::default();
+            for (series, at, bits) in samples {
+                batch.begin_labels(&labels(*series)).expect("small");
+                batch.push(Timestamp(*at), f64::from_bits(*bits));
+            }
+            bench.append_own(batch);
+        }
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+    });
+    for (series, at, bits) in batches.into_iter().flatten() {
+        play.model.samples.entry(labels(series)).or_default().insert(at, bits);
+    }
+    for step in [Step::Tidy, Step::Reopen] {
+        play.step(step);
+        play.check_samples().expect("equal");
+        play.check_rollups(TimeRange::ALL).expect("equal");
+    }
+}
