@@ -6,6 +6,7 @@ mod bench;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bench::{Bench, NOW, labels};
 use proptest::prelude::*;
@@ -494,6 +495,15 @@ fn a_crash_between_the_commits_of_a_pass_harms_nothing() {
     assert_eq!((stats.files, stats.rollup_files, stats.tombstones), (1, 2, 0));
 }
 
+/// Tells the other threads to end, also when this one panics.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn appends_flushes_passes_and_reads_at_once_lose_nothing() {
     const BATCHES: i64 = 200;
@@ -502,8 +512,8 @@ fn appends_flushes_passes_and_reads_at_once_lose_nothing() {
     let batches: Vec<Vec<(u8, i64, u64)>> = (0..BATCHES)
         .map(|n| (0..20).map(|i| ((i % 5) as u8, at(n * 3 + i), (n as f64 + 0.5).to_bits())).collect())
         .collect();
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let is_done = || done.load(std::sync::atomic::Ordering::SeqCst);
+    let done = AtomicBool::new(false);
+    let is_done = || done.load(Ordering::SeqCst);
     let bench = &play.bench;
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -525,6 +535,7 @@ fn appends_flushes_passes_and_reads_at_once_lose_nothing() {
                 before = now;
             }
         });
+        let _end = End(&done);
         for samples in &batches {
             let mut batch = Batch::default();
             for (series, at, bits) in samples {
@@ -533,7 +544,6 @@ fn appends_flushes_passes_and_reads_at_once_lose_nothing() {
             }
             bench.append_own(batch);
         }
-        done.store(true, std::sync::atomic::Ordering::SeqCst);
     });
     for (series, at, bits) in batches.into_iter().flatten() {
         play.model.samples.entry(labels(series)).or_default().insert(at, bits);
