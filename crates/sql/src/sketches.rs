@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
@@ -88,7 +88,9 @@ mod tests {
 
     fn sketch_of(values: std::ops::Range<u32>) -> Option<Vec<u8>> {
         let mut sketch = QuantileSketch::default();
-        values.for_each(|value| drop(sketch.insert(f64::from(value))));
+        for value in values {
+            assert!(sketch.insert(f64::from(value)));
+        }
         let mut bytes = Vec::new();
         sketch.encode(&mut bytes);
         Some(bytes)
