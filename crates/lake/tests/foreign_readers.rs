@@ -27,9 +27,9 @@ fn chunk_rows(day: i64) -> Vec<ChunkRow> {
     let metric: Arc<str> = Arc::from("cpu_seconds_total");
     (0..200_u64)
         .map(|i| {
-            let timestamps: Vec<i64> = (0..60).map(|t| day * 86_400_000 + t * 15_000).collect();
-            let mut values: Vec<f64> = (0..60).map(|t| f64::from(t) * 0.25 + i as f64).collect();
-            values[59] = STALE;
+            let timestamps: Vec<i64> = (0..240).map(|t| day * 86_400_000 + t * 15_000).collect();
+            let mut values: Vec<f64> = (0..240).map(|t| f64::from(t) * 0.25 + i as f64).collect();
+            values[239] = STALE;
             ChunkRow::encode(Arc::clone(&metric), u64::MAX - 200 + i, &timestamps, &values)
         })
         .collect()
@@ -81,8 +81,8 @@ arrow = pyarrow.table(table.to_pyarrow_table() if hasattr(table, "to_pyarrow_tab
 assert arrow.num_rows == rows, arrow.num_rows
 frame = polars.read_delta(root + "/t/chunks")
 assert frame.height == rows, frame.height
-assert frame["count"].sum() == rows * 60 and frame["numbers"].sum() == rows * 59
-want = sum(59 * i + 0.25 * 58 * 59 / 2 for i in range(200)) * 119
+assert frame["count"].sum() == rows * 240 and frame["numbers"].sum() == rows * 239
+want = sum(239 * i + 0.25 * 238 * 239 / 2 for i in range(200)) * 119
 assert abs(frame["sum"].sum() - want) < 1e-6 * want, (frame["sum"].sum(), want)
 assert frame["series_id"].max() == -2 and frame["series_id"].min() == -201
 assert set(frame["date"].unique()) == {"2026-11-20", "2026-11-21"}

@@ -202,7 +202,7 @@ async fn series_are_deleted_in_the_range_that_is_named() {
     server.world.put(&[("__name__", "up"), ("job", "a")], &[(1000, 1.0), (2000, 1.0), (3000, 1.0)]);
     server.world.put(&[("__name__", "up"), ("job", "b")], &[(2000, 1.0)]);
     let path = "/api/v1/admin/tsdb/delete_series";
-    let gone = server.post(&format!("{path}?match[]=up{{job=\"a\"}}&start=2&end=3"), "", Body::empty()).await;
+    let gone = server.post(&format!("{path}?match[]=up%7Bjob%3D%22a%22%7D&start=2&end=3"), "", Body::empty()).await;
     assert_eq!((gone.status.as_u16(), gone.body.len()), (204, 0));
     let left: Vec<usize> = lock(&server.world.stored).values().map(|samples| samples.len()).collect();
     assert_eq!(left, [1, 1], "the end is inclusive and the other job is untouched");
