@@ -89,7 +89,7 @@ pub(crate) fn enqueue(
 /// What a receiver is told the advice is about. Newer advice about a subject takes the place of older, so what can hold
 /// side by side (replicas of a workload, sizes of each of its containers) differs in it. Replicas have the plain target,
 /// which bounds of actuators are keyed by.
-fn subject(advice: &Recommendation) -> String {
+pub(crate) fn subject(advice: &Recommendation) -> String {
     match &advice.details {
         Details::Scale(_) => advice.target.clone(),
         Details::Rightsize(sizing) => format!("{}/containers/{}", advice.target, sizing.container),

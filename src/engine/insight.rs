@@ -291,8 +291,8 @@ fn anomaly(row: &Value) -> Option<Anomaly> {
     let kind = kind_of_word(&text("kind")?);
     let labels = row.get("labels").and_then(Value::as_object).cloned().unwrap_or_default();
     let mut more = Map::new();
-    for key in ["stream", "change_point"] {
-        more.insert(key.into(), row.get(key).cloned().unwrap_or_default());
+    for (name, key) in [("stream", "stream"), ("stream_change_point", "change_point")] {
+        more.insert(name.into(), row.get(key).cloned().unwrap_or_default());
     }
     if let Some(service) = labels.get("service") {
         more.insert("service".into(), service.clone());

@@ -74,7 +74,16 @@ const JOBS: &[SystemColumn] = &[
     column("next_run", ColumnKind::Time, "next run"),
     column("series", ColumnKind::Integer, "series of the last run"),
     column("took_ms", ColumnKind::Integer, "length of the last run"),
-    column("error", ColumnKind::Text, "why the last run failed"),
+    column("error", ColumnKind::Text, "why the last run failed, or what it left out"),
+];
+
+const JOB_RUNS: &[SystemColumn] = &[
+    column("id", ColumnKind::Text, "name of the job"),
+    column("last_run", ColumnKind::Time, "when it ran"),
+    column("state", ColumnKind::Text, "state afterwards: waiting, failed or paused"),
+    column("series", ColumnKind::Integer, "series forecast"),
+    column("took_ms", ColumnKind::Integer, "length of the run"),
+    column("error", ColumnKind::Text, "why it failed, or what it left out"),
 ];
 
 const AUDIT: &[SystemColumn] = &[
@@ -91,6 +100,7 @@ const TABLES: &[SystemTable] = &[
     SystemTable { name: "decisions", columns: DECISIONS },
     SystemTable { name: "anomalies", columns: ANOMALIES },
     SystemTable { name: "jobs", columns: JOBS },
+    SystemTable { name: "job_runs", columns: JOB_RUNS },
     SystemTable { name: "audit", columns: AUDIT },
 ];
 
@@ -116,6 +126,7 @@ impl SystemRows for SystemTables {
             "decisions" => Kind::Decision,
             "anomalies" => Kind::Anomaly,
             "jobs" => Kind::Job,
+            "job_runs" => Kind::JobRun,
             "audit" => Kind::Audit,
             _ => return Err(format!("no table {table}")),
         };

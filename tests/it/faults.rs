@@ -172,6 +172,8 @@ fn a_folder_with_too_little_in_it() {
     let run = |words: &[&str]| program::run(&[words, &["--data", data, "--config", file]].concat());
     says(&run(&["jobs", "run", "a"]), 6, &["job `a`", "answers no series", "wait for data"]);
     says(&run(&["jobs", "run", "b"]), 2, &["no such job"]);
+    let runs = run(&["sql", "SELECT id, state FROM job_runs", "--format", "csv"]).success().text();
+    assert_eq!(runs.lines().nth(1), Some("a,failed"), "{runs}");
     let audit = run(&["audit", "verify"]).success().text();
     assert!(audit.starts_with("audit trail is whole: 0 records"), "{audit}");
     assert_eq!(run(&["outbox", "list"]).success().text(), "no messages are failed\n");

@@ -57,6 +57,7 @@ fn describe(table: &str) -> &'static str {
         "decisions" => "scaling decisions with what a replay needs",
         "anomalies" => "what standing queries found unusual",
         "jobs" => "scheduled jobs and how their last run went",
+        "job_runs" => "every run of a job",
         "audit" => "who changed what",
         _ => "",
     }

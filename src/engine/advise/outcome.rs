@@ -33,6 +33,9 @@ struct Kept {
     /// Topics of the outbox that it was queued for.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     queued: BTreeSet<String>,
+    /// When it was queued last, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told_at: Option<i64>,
 }
 
 /// What an evaluation changes.
@@ -71,6 +74,7 @@ pub(super) fn replace_all(
         if refused.is_none() {
             let mut told = kept.clone();
             told.queued.extend(topics.iter().cloned());
+            told.told_at = Some(now.0);
             match deliver::enqueue(core, &told.advice, &topics, vec![put(&told)?], now) {
                 Ok(()) => continue,
                 Err(err) => refused = Some(err),
@@ -99,13 +103,22 @@ fn reconcile(
 ) -> Changes {
     let mut changes = Changes::default();
     let mut given = BTreeSet::new();
+    let mut last_told = BTreeMap::new();
+    for kept in known.values() {
+        let last = last_told.entry(deliver::subject(&kept.advice)).or_default();
+        *last = kept.told_at.max(*last);
+    }
+    let lasts = |kept: &&Kept| kept.lasts(last_told.get(&deliver::subject(&kept.advice)).copied().flatten(), now);
     for advice in found {
         if !given.insert(advice.id.clone()) {
             continue;
         }
         let before = known.remove(&advice.id);
-        let lasting = before.as_ref().filter(|before| lasts(&before.advice, now));
-        let kept = lasting.map_or_else(|| Kept::new(advice.clone()), |before| before.given_again(advice.clone()));
+        let lasting = before.as_ref().filter(lasts);
+        let kept = match lasting {
+            Some(before) => before.given_again(advice),
+            None => Kept { advice, queued: BTreeSet::new(), told_at: None },
+        };
         let is_open = kept.advice.status == Status::Open && kept.advice.changes();
         changes.open += usize::from(is_open);
         if is_open && lasting.is_none() {
@@ -135,27 +148,30 @@ fn reconcile(
     changes
 }
 
-/// Whether advice that is given again is still the same piece. Superseded advice has ended, and advice that was marked as
-/// applied ends with its validity: if it is given after that, it is needed anew.
-fn lasts(before: &Recommendation, now: Timestamp) -> bool {
-    match before.status {
-        Status::Open | Status::Dismissed => true,
-        Status::Applied => now <= before.valid_until,
-        Status::Superseded => false,
-    }
-}
-
 impl Kept {
-    fn new(advice: Recommendation) -> Self {
-        Self { advice, queued: BTreeSet::new() }
+    /// Whether advice that is given again is still the same piece.
+    ///
+    /// Advice that was marked as applied ends with its validity: if it is given after that, it is needed anew. Superseded
+    /// advice that is given again while it would have held (demand that wavers about a threshold) goes on, unless
+    /// receivers were told something else about its subject since (`last_told`): then it has to be told again.
+    fn lasts(&self, last_told: Option<i64>, now: Timestamp) -> bool {
+        match self.advice.status {
+            Status::Open | Status::Dismissed => true,
+            Status::Applied => now <= self.advice.valid_until,
+            Status::Superseded => now <= self.advice.valid_until && self.told_at >= last_told,
+        }
     }
 
     /// With what is known now; birth, messages and a user's word stay.
     fn given_again(&self, advice: Recommendation) -> Self {
         let before = &self.advice;
-        let valid_until = if before.status == Status::Applied { before.valid_until } else { advice.valid_until };
-        let advice = Recommendation { created_at: before.created_at, status: before.status, valid_until, ..advice };
-        Self { advice, queued: self.queued.clone() }
+        let (status, valid_until) = match before.status {
+            Status::Open | Status::Superseded => (Status::Open, advice.valid_until),
+            Status::Dismissed => (Status::Dismissed, advice.valid_until),
+            Status::Applied => (Status::Applied, before.valid_until),
+        };
+        let advice = Recommendation { created_at: before.created_at, status, valid_until, ..advice };
+        Self { advice, queued: self.queued.clone(), told_at: self.told_at }
     }
 }
 

@@ -65,12 +65,16 @@ fn write(engine: &Engine, samples: &[Sample<'_>]) {
     engine.appender().append_wait(batch).expect("written");
 }
 
-/// `checkout` from 12 replicas to 17, as asked for at `at`.
+/// `checkout` from 12 replicas to more, as asked for at `at`.
 fn scale_up(at: Timestamp) -> Recommendation {
+    scale_for(1300.0, at)
+}
+
+fn scale_for(demand: f64, at: Timestamp) -> Recommendation {
     let target = "deployment/shop/checkout".parse().expect("a target");
     let policy =
         Policy { per_replica: PerReplica::Given(100.0), max_replicas: 40, ..Policy::new("checkout", "demand", target) };
-    let demand = Some(scale::Reading { at, value: 1300.0 });
+    let demand = Some(scale::Reading { at, value: demand });
     let signals = Signals { current_replicas: 12, ready_replicas: 12, demand, ..Signals::default() };
     let (decision, _) = scale::step(at, &signals, None, &policy, &State::default());
     Recommendation::from_decision(&decision, 0.1, &Prices::default(), Millis::from_mins(30)).expect("a change")
@@ -128,6 +132,25 @@ fn advice_that_returns_is_a_new_piece_and_is_sent_again() {
     replace_all(core, Kind::Scale, vec![scale_up(days(2) + MINUTE)], days(2) + MINUTE).expect("kept");
     assert_eq!(messages(&engine).len(), 4);
     assert_eq!(recommendations(core).expect("readable")[0].created_at, days(2));
+}
+
+#[test]
+fn advice_that_wavers_is_sent_once_unless_something_else_was_sent_since() {
+    let bench = Bench::new();
+    let engine = bench.open(&receivers("recommend"));
+    let minute = |n: i64| NOW + Millis::from_mins(n);
+    for (n, demand, sent) in
+        [(0, 1300.0, 2), (1, 0.0, 2), (2, 1300.0, 2), (3, 1500.0, 4), (4, 1300.0, 6), (5, 1300.0, 6)]
+    {
+        let found = if demand > 0.0 { vec![scale_for(demand, minute(n))] } else { Vec::new() };
+        replace_all(engine.core(), Kind::Scale, found, minute(n)).expect("kept");
+        assert_eq!(messages(&engine).len(), sent, "minute {n}");
+    }
+    let waiting: Vec<_> = messages(&engine).into_iter().filter(|m| m.state == MessageState::Audited).collect();
+    assert_eq!(waiting.len(), 2, "the newest word for each receiver");
+    assert!(waiting.iter().all(|message| message.payload["id"] == scale_up(NOW).id.as_str()));
+    let open = recommendations(engine.core()).expect("readable");
+    assert_eq!(open.iter().filter(|advice| advice.status == Status::Open).count(), 1);
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn what_a_run_leaves_out_is_in_its_state() {
     let state = bench.state();
     assert_eq!((state.state.as_str(), state.series), ("waiting", 1));
     let error = state.error.expect("something was left out");
-    assert!(error.contains("1 of 3 series failed, the first: job `load`: series {host=\"b\"}"), "{error}");
+    assert!(error.contains("1 of 3 series failed, the first: job `load`: series load{host=\"b\"}"), "{error}");
     assert!(error.ends_with("3 series found, series_max lets 2 be forecast"), "{error}");
 }
 
