@@ -1,9 +1,15 @@
 //! Runs the standing queries: what was written goes in, results go back as series, events into the control log.
 //!
-//! State is kept in checkpoints with the time up to which data was taken; after a restart the store is read again from
-//! there, and what is pushed twice changes nothing.
+//! State is kept in checkpoints. After a restart the store is read again from the oldest time that any query has not
+//! closed: everything that was queued, missed or not yet sent at the checkpoint lies after it, and what is pushed twice
+//! changes nothing. So results are those of a run without the restart.
 
 mod definition;
+mod pace;
+mod read_back;
+mod results;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use definition::check;
 
@@ -11,12 +17,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use control::Kind;
+use control::{ControlError, Kind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use series::{Batch, Columns, Matcher, Millis, SelectRequest, TimeRange, Timestamp};
+use series::{Batch, Millis, TimeRange, Timestamp};
 use stream::{Emission, Event, StreamLimits, StreamSpec, Streams};
 
+use self::pace::Pace;
+use self::read_back::{ReadBackError, read_back};
+use self::results::Results;
 use super::tee::{Feed, Tee};
 use super::worker::Stop;
 use super::{Core, EngineError};
@@ -26,12 +35,11 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often the state is kept.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 const CHECKPOINT_KEY: &str = "streams";
-/// Span read from the store at a time while catching up, and the slices in which it is pushed: series must advance
-/// together, or the first one would make all others late.
-const CATCH_UP_READ: Millis = Millis::from_hours(1);
-const CATCH_UP_SLICE: Millis = Millis::from_mins(1);
-/// Furthest back that a restart reads again.
-const CATCH_UP_MAX: Millis = Millis::from_hours(24);
+/// Pause after the store could not be read or written; it doubles up to the second.
+const RETRY: Duration = Duration::from_millis(250);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+/// How much of the past a query without a state begins with.
+const WARM_UP: Millis = Millis::from_hours(24);
 
 /// Drives the standing queries.
 pub(crate) struct Runner {
@@ -41,39 +49,20 @@ pub(crate) struct Runner {
     limits: StreamLimits,
 }
 
-/// How far event time has come. While the past is being loaded it lies behind the clock, and windows must not be closed
-/// by the clock then: everything still to come would be late.
-#[derive(Default)]
-struct Pace {
-    newest: Option<(Timestamp, Instant)>,
-}
-
-impl Pace {
-    fn saw(&mut self, batch: &Batch, now: Timestamp) {
-        let newest = batch.iter().filter_map(|series| series.timestamps.iter().max().copied()).max();
-        if let Some(newest) = newest {
-            self.reached(Timestamp(newest), now);
-        }
-    }
-
-    fn reached(&mut self, at: Timestamp, now: Timestamp) {
-        let at = at.min(now);
-        if self.newest.is_none_or(|(known, _)| known <= at) {
-            self.newest = Some((at, Instant::now()));
-        }
-    }
-
-    /// Event time now: the newest sample seen, plus what has passed since.
-    fn now(&self, now: Timestamp) -> Option<Timestamp> {
-        let (newest, seen) = self.newest?;
-        Some((newest + Millis(seen.elapsed().as_millis() as i64)).min(now))
-    }
+/// One run, from a checkpoint to the next stop or panic.
+struct Run<'a> {
+    core: &'a Core,
+    feed: &'a Feed,
+    stop: &'a Stop,
+    results: Results,
+    pace: Pace,
+    kept: Instant,
+    /// After the next failure.
+    pause: Duration,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
-    /// Data up to here was taken, ms.
-    taken_until: i64,
     /// Hexadecimal.
     state: String,
 }
@@ -91,147 +80,147 @@ impl Runner {
     pub(crate) fn run(&self, stop: &Stop) {
         let feed = self.feed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let Some(feed) = feed.as_ref() else { return };
-        let Ok((mut streams, from)) = self.restore() else { return };
-        if let Some(from) = from {
-            let now = self.core.clock.now();
-            self.catch_up(&mut streams, TimeRange::new(from.max(now - CATCH_UP_MAX), now + Millis(1)));
-        }
-        let (mut kept, mut pace) = (Instant::now(), Pace::default());
+        let Ok(mut streams) = self.restore() else { return };
+        feed.restart(lacking(&streams, self.core.clock.now(), self.core.settings.store.ahead_max.0));
+        let pace = Pace::from(streams.reached());
+        let (core, results, kept) = (&*self.core, Results::default(), Instant::now());
+        let mut run = Run { core, feed, stop, results, pace, kept, pause: RETRY };
         while !stop.wait(Duration::ZERO) {
-            self.turn(&mut streams, feed, &mut pace);
-            if kept.elapsed() >= CHECKPOINT_EVERY {
-                self.keep(&streams);
-                kept = Instant::now();
+            run.turn(&mut streams);
+            if run.kept.elapsed() >= CHECKPOINT_EVERY {
+                run.keep(&streams);
             }
         }
-        self.keep(&streams);
+        run.keep(&streams);
     }
 
-    fn turn(&self, streams: &mut Streams, feed: &Feed, pace: &mut Pace) {
-        let mut out = Vec::new();
-        match feed.next(TICK) {
-            Some(batch) => {
-                let now = self.core.clock.now();
-                pace.saw(&batch, now);
-                streams.push(now, &batch, &mut out);
-                self.emit(out);
-                feed.done();
-            }
-            None => {
-                if let Some(missed) = feed.missed() {
-                    self.catch_up(streams, missed);
-                    pace.reached(missed.end, self.core.clock.now());
-                    feed.caught_up(missed);
-                }
-                if let Some(at) = pace.now(self.core.clock.now()) {
-                    streams.tick(at, &mut out);
-                    self.emit(out);
-                }
-            }
-        }
-        let stats = streams.stats();
-        self.core.tallies.stream_late.store(stats.late, Ordering::Relaxed);
-        self.core.tallies.stream_groups.store(stats.groups, Ordering::Relaxed);
-        self.core.tallies.stream_bytes.store(stats.bytes, Ordering::Relaxed);
-    }
-
-    /// Pushes what the store holds in `range`, in order of time.
-    fn catch_up(&self, streams: &mut Streams, range: TimeRange) {
-        let mut start = range.start;
-        while start < range.end {
-            let end = (start + CATCH_UP_READ).min(range.end);
-            for spec in &self.specs {
-                if let Err(err) = self.catch_up_one(streams, &spec.matchers, TimeRange::new(start, end)) {
-                    tracing::warn!(stream = %spec.name, %err, "could not read back what the stream missed");
-                }
-            }
-            start = end;
-        }
-    }
-
-    fn catch_up_one(
-        &self,
-        streams: &mut Streams,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<(), Box<dyn std::error::Error>> {
-        let select = self.core.store.selector();
-        let set = select.select(&SelectRequest { matchers, range, series_max: 0 })?;
-        let mut columns = vec![Columns::default(); set.len()];
-        for (i, columns) in columns.iter_mut().enumerate() {
-            set.read(i, range, columns)?;
-        }
-        let (mut batch, mut pushed) = (Batch::default(), vec![0; set.len()]);
-        let mut start = range.start;
-        while start < range.end {
-            let end = start + CATCH_UP_SLICE;
-            batch.clear();
-            for (i, columns) in columns.iter().enumerate() {
-                let upto = columns.timestamps.partition_point(|&at| at < end.0);
-                if upto > pushed[i] {
-                    batch.begin_labels(set.labels(i))?;
-                    (pushed[i]..upto).for_each(|k| batch.push(Timestamp(columns.timestamps[k]), columns.values[k]));
-                    pushed[i] = upto;
-                }
-            }
-            if !batch.is_empty() {
-                let mut out = Vec::new();
-                streams.push(self.core.clock.now(), &batch, &mut out);
-                self.emit(out);
-            }
-            start = end;
-        }
-        Ok(())
-    }
-
-    fn restore(&self) -> Result<(Streams, Option<Timestamp>), EngineError> {
-        let fault = |why: String| EngineError::Stream { place: "checkpoint".into(), why };
+    fn restore(&self) -> Result<Streams, EngineError> {
         let kept = self.core.control.get::<Checkpoint>(Kind::Checkpoint, CHECKPOINT_KEY).ok().flatten();
         if let Some(kept) = kept {
             match Streams::restore(self.specs.clone(), self.limits, &from_hex(&kept.state)) {
-                Ok(streams) => return Ok((streams, Some(Timestamp(kept.taken_until)))),
-                Err(err) => tracing::warn!(%err, "checkpoint of the streams is not usable; they begin anew"),
+                Ok(streams) => {
+                    for name in streams.restarted() {
+                        tracing::info!(stream = %name, "new or changed standing query; it begins with the last day");
+                    }
+                    return Ok(streams);
+                }
+                Err(err) => {
+                    tracing::warn!(%err, "checkpoint of the streams is not usable; they begin with the last day")
+                }
             }
         }
-        let streams = Streams::new(self.specs.clone(), self.limits).map_err(|err| fault(err.to_string()))?;
-        Ok((streams, None))
+        Streams::new(self.specs.clone(), self.limits)
+            .map_err(|err| EngineError::Stream { place: "checkpoint".into(), why: err.to_string() })
+    }
+}
+
+/// The span of time of which a restored state does not know everything: since the oldest time that a query has not
+/// closed, and the last day for a query that has no data.
+fn lacking(streams: &Streams, now: Timestamp, ahead_max: Millis) -> TimeRange {
+    let after = streams.needs().map(|(_, after)| after.unwrap_or(now - WARM_UP)).min().unwrap_or(now);
+    TimeRange::new(after + Millis(1), now + ahead_max + Millis(1))
+}
+
+impl Run<'_> {
+    fn turn(&mut self, streams: &mut Streams) {
+        if let Some(batch) = self.feed.next(TICK) {
+            let (now, mut said) = (self.core.clock.now(), Vec::new());
+            self.pace.saw(&batch, now);
+            streams.push(now, &batch, &mut said);
+            if self.settle(said) {
+                self.feed.done();
+            }
+        } else if let Some(span) = self.feed.missed() {
+            self.catch_up(streams, span);
+        } else if let Some(at) = self.pace.now(self.core.clock.now()) {
+            let mut said = Vec::new();
+            streams.tick(at, &mut said);
+            self.settle(said);
+        }
+        let (stats, tallies) = (streams.stats(), &self.core.tallies);
+        tallies.stream_late.store(stats.late, Ordering::Relaxed);
+        tallies.stream_groups.store(stats.groups, Ordering::Relaxed);
+        tallies.stream_bytes.store(stats.bytes, Ordering::Relaxed);
     }
 
-    fn keep(&self, streams: &Streams) {
-        let taken_until = self.core.clock.now().0 - TICK.as_millis() as i64;
-        let checkpoint = Checkpoint { taken_until, state: to_hex(&streams.checkpoint()) };
+    /// Reads back what was missed in `span`; windows are not closed by the clock meanwhile.
+    fn catch_up(&mut self, streams: &mut Streams, span: TimeRange) {
+        // Beyond this the store takes nothing, whatever a sender claims.
+        let end = span.end.min(self.core.clock.now() + self.core.settings.store.ahead_max.0 + Millis(1));
+        let select = self.core.store.selector();
+        let push = |streams: &mut Streams, batch: &Batch| self.push_again(streams, batch);
+        let Err(err) = read_back(&*select, streams, TimeRange::new(span.start, end), push) else {
+            self.pause = RETRY;
+            return self.feed.caught_up();
+        };
+        self.feed.restart(span);
+        if let ReadBackError::Select(err) = err {
+            tracing::warn!(%err, "could not read back what the standing queries missed; they wait for it");
+            self.wait();
+        }
+    }
+
+    /// Pauses after a failure, longer each time; true when it is time to stop.
+    fn wait(&mut self) -> bool {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(RETRY_MAX);
+        self.stop.wait(pause)
+    }
+
+    /// Whether to go on.
+    fn push_again(&mut self, streams: &mut Streams, batch: &Batch) -> bool {
+        let (now, mut said) = (self.core.clock.now(), Vec::new());
+        self.pace.saw(batch, now);
+        streams.push_again(now, batch, &mut said);
+        let settled = self.settle(said);
+        if settled && self.kept.elapsed() >= CHECKPOINT_EVERY {
+            self.keep(streams);
+        }
+        settled && !self.stop.wait(Duration::ZERO)
+    }
+
+    /// Keeps results, waiting for a store that does not take them; false when it is time to stop.
+    fn settle(&mut self, said: Vec<Emission>) -> bool {
+        self.results.take(said);
+        let core = self.core;
+        while let Err(err) = self.results.settle(|batch| core.write(batch), |event| record(core, event)) {
+            tracing::warn!(%err, "results of the standing queries are not kept yet; trying again");
+            if self.wait() {
+                return false;
+            }
+        }
+        self.pause = RETRY;
+        true
+    }
+
+    /// Writes a checkpoint. A state whose results are not kept is not kept either: the one before says them again.
+    fn keep(&mut self, streams: &Streams) {
+        self.kept = Instant::now();
+        if !self.results.is_empty() {
+            return;
+        }
+        let checkpoint = Checkpoint { state: to_hex(&streams.checkpoint()) };
         if let Err(err) = self.core.control.put(Kind::Checkpoint, CHECKPOINT_KEY, &checkpoint) {
             tracing::warn!(%err, "checkpoint of the streams not kept; a restart reads more");
         }
     }
+}
 
-    fn emit(&self, emissions: Vec<Emission>) {
-        let mut batch = Batch::default();
-        for emission in emissions {
-            match emission {
-                Emission::Sample { labels, at, value } => {
-                    if batch.begin_labels(&labels).is_ok() {
-                        batch.push(at, value);
-                    }
-                }
-                Emission::Event(event) => self.record(&event),
-            }
+/// Puts an event into the control log. Only what may pass is an error: an event that is refused for what it is would be
+/// refused for ever.
+fn record(core: &Core, event: &Event) -> Result<(), EngineError> {
+    // Keys begin with the time, because the control log keeps the newest by key.
+    let key = format!("{:013}-{}", event.start.0.max(0), event.id);
+    let value = as_json(event, &key);
+    match core.control.put(Kind::Anomaly, &key, &value) {
+        Ok(_) => core.tallies.events.fetch_add(1, Ordering::Relaxed),
+        Err(err @ (ControlError::Log(_) | ControlError::Index { .. } | ControlError::Disk { .. })) => {
+            return Err(err.into());
         }
-        if let Err(err) = self.core.write(batch) {
-            tracing::warn!(%err, "results of the streams not written");
-        }
-    }
-
-    fn record(&self, event: &Event) {
-        self.core.tallies.events.fetch_add(1, Ordering::Relaxed);
-        // Keys begin with the time, because the control log keeps the newest by key.
-        let key = format!("{:013}-{}", event.start.0.max(0), event.id);
-        let value = as_json(event, &key);
-        if let Err(err) = self.core.control.put(Kind::Anomaly, &key, &value) {
-            tracing::warn!(%err, event = %event.id, "event not recorded");
-        }
-        self.core.tell(server::LiveKind::Anomaly, value);
-    }
+        Err(err) => return Ok(tracing::warn!(%err, event = %event.id, "event not recorded")),
+    };
+    core.tell(server::LiveKind::Anomaly, value);
+    Ok(())
 }
 
 fn to_hex(bytes: &[u8]) -> String {

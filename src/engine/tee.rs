@@ -1,12 +1,13 @@
 //! The write path's fork: what the store acknowledged goes on to the streams, without making a sender wait.
 //!
 //! The queue is bounded. A batch that does not fit is not lost: its span of time is noted, and the stream runner reads
-//! it back from the store, so results come late but complete. Until it has caught up, newer batches are noted as well
-//! instead of queued: they must not overtake the older ones, which would then be late.
+//! it back from the store, so results come late but complete. So is a batch of which the store refused a part: only the
+//! store knows which samples it kept. Until reading back begins, newer batches are noted as well instead of queued: they
+//! must not overtake the older ones, which would then be late. What comes while it is being read is queued behind it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use series::{Append, AppendError, Appended, Batch, TimeRange, Timestamp};
@@ -24,11 +25,25 @@ pub(crate) struct Tee {
 
 #[derive(Default)]
 struct Shared {
-    /// Span of the batches that did not fit.
-    missed: Mutex<Option<TimeRange>>,
+    missed: Mutex<Missed>,
     sent: AtomicU64,
     done: AtomicU64,
     overflows: AtomicU64,
+}
+
+/// What has to be read back.
+#[derive(Default)]
+struct Missed {
+    /// Span of the batches noted and not yet being read.
+    span: Option<TimeRange>,
+    /// Whether an earlier span is being read.
+    reading: bool,
+}
+
+impl Missed {
+    fn note(&mut self, more: Option<TimeRange>) {
+        self.span = joined(self.span, more);
+    }
 }
 
 /// The streams' end.
@@ -55,7 +70,7 @@ impl Tee {
         sent.saturating_sub(done)
     }
 
-    /// Batches that did not fit and were or will be read back from the store.
+    /// Batches that were or will be read back from the store.
     pub(crate) fn overflows(&self) -> u64 {
         self.shared.overflows.load(Ordering::Relaxed)
     }
@@ -67,10 +82,15 @@ impl Tee {
         }
     }
 
+    fn is_idle(&self) -> bool {
+        let missed = self.shared.missed();
+        self.lag() == 0 && missed.span.is_none() && !missed.reading
+    }
+
     /// Waits until nothing is queued or missed, at most `patience`.
     pub(crate) fn drain(&self, patience: Duration) -> bool {
         let start = Instant::now();
-        while self.lag() > 0 || self.shared.has_missed() {
+        while !self.is_idle() {
             if start.elapsed() > patience {
                 return false;
             }
@@ -99,8 +119,8 @@ impl Tee {
         store.append(
             batch,
             Box::new(move |outcome| {
-                if outcome.is_ok() {
-                    shared.offer(&send, copy);
+                if let Ok(appended) = &outcome {
+                    shared.offer(&send, copy, appended.rejected.is_empty());
                 }
                 done(outcome);
             }),
@@ -109,9 +129,10 @@ impl Tee {
 }
 
 impl Shared {
-    fn offer(&self, send: &SyncSender<Arc<Batch>>, batch: Arc<Batch>) {
-        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = if missed.is_some() {
+    /// Queues the batch, or notes it when it does not fit, is not `whole` in the store or would overtake what is noted.
+    fn offer(&self, send: &SyncSender<Arc<Batch>>, batch: Arc<Batch>, whole: bool) {
+        let mut missed = self.missed();
+        let left = if missed.span.is_some() || !whole {
             Some(batch)
         } else {
             self.sent.fetch_add(1, Ordering::SeqCst);
@@ -123,24 +144,26 @@ impl Shared {
                 _ => None,
             }
         };
-        if let Some(batch) = refused {
+        if let Some(batch) = left {
             self.overflows.fetch_add(1, Ordering::Relaxed);
-            *missed = widened(*missed, &batch);
+            missed.note(span_of(&batch));
         }
     }
 
-    fn has_missed(&self) -> bool {
-        self.missed.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    fn missed(&self) -> MutexGuard<'_, Missed> {
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// `span` with the batch's times inside.
-fn widened(span: Option<TimeRange>, batch: &Batch) -> Option<TimeRange> {
+/// The times of a batch.
+fn span_of(batch: &Batch) -> Option<TimeRange> {
     let times = || batch.iter().flat_map(|series| series.timestamps.iter().copied());
-    let (Some(first), Some(last)) = (times().min(), times().max()) else { return span };
-    let own = TimeRange::new(Timestamp(first), Timestamp(last.saturating_add(1)));
-    let join = |span: TimeRange| TimeRange::new(span.start.min(own.start), span.end.max(own.end));
-    Some(span.map_or(own, join))
+    Some(TimeRange::new(Timestamp(times().min()?), Timestamp(times().max()?.saturating_add(1))))
+}
+
+fn joined(one: Option<TimeRange>, other: Option<TimeRange>) -> Option<TimeRange> {
+    let (Some(one), Some(other)) = (one, other) else { return one.or(other) };
+    Some(TimeRange::new(one.start.min(other.start), one.end.max(other.end)))
 }
 
 impl Feed {
@@ -154,56 +177,115 @@ impl Feed {
         self.shared.done.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The span that has to be read back from the store. It counts as missed until [`Feed::caught_up`].
-    pub(crate) fn missed(&self) -> Option<TimeRange> {
-        *self.shared.missed.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Begins, or begins again, with a state that lacks `span`: what is queued is in the store already and is noted with
+    /// it instead, so that it cannot overtake older samples.
+    pub(crate) fn restart(&self, span: TimeRange) {
+        let mut missed = self.shared.missed();
+        missed.reading = false;
+        missed.note(Some(span));
+        while let Ok(batch) = self.receive.try_recv() {
+            missed.note(span_of(&batch));
+        }
+        self.shared.done.store(self.shared.sent.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
-    /// Notes that `range` was read back; what was missed since begins where it ended.
-    pub(crate) fn caught_up(&self, range: TimeRange) {
-        let mut missed = self.shared.missed.lock().unwrap_or_else(PoisonError::into_inner);
-        // A late batch may have moved the start back: then all of it is read again, which changes nothing twice.
-        let rest = |now: TimeRange| {
-            let start = if now.start == range.start { range.end } else { now.start };
-            TimeRange::new(start, now.end)
-        };
-        *missed = missed.filter(|now| *now != range).map(rest);
+    /// Takes the span that has to be read back from the store; the queue must have been empty before.
+    pub(crate) fn missed(&self) -> Option<TimeRange> {
+        let mut missed = self.shared.missed();
+        let span = missed.span.take()?;
+        missed.reading = true;
+        Some(span)
+    }
+
+    /// Notes that the span last taken was read back. If it was not, [`Feed::restart`] with it instead.
+    pub(crate) fn caught_up(&self) {
+        self.shared.missed().reading = false;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use series::RejectionReason;
 
+    /// Takes everything but negative times.
     struct Sink;
 
     impl Append for Sink {
         fn append(&self, batch: Batch, done: Box<dyn FnOnce(Result<Appended, AppendError>) + Send>) {
-            done(Ok(Appended { samples: batch.n_samples() as u64, ..Appended::default() }));
+            let mut appended = Appended { samples: batch.n_samples() as u64, ..Appended::default() };
+            if batch.iter().any(|series| series.timestamps.iter().any(|&at| at < 0)) {
+                appended.reject(RejectionReason::TooOld { window: series::Millis(0) }, 1, "up");
+            }
+            done(Ok(appended));
         }
     }
 
-    fn batch(at: i64) -> Batch {
+    fn batch(times: &[i64]) -> Batch {
         let mut batch = Batch::default();
         batch.begin([("__name__", "up")]).expect("small");
-        batch.push(Timestamp(at), 1.0);
+        times.iter().for_each(|&at| batch.push(Timestamp(at), 1.0));
         batch
+    }
+
+    fn range(start: i64, end: i64) -> Option<TimeRange> {
+        Some(TimeRange::new(Timestamp(start), Timestamp(end)))
+    }
+
+    fn tee() -> (Tee, Feed) {
+        let tee = Tee::new(Arc::new(Sink));
+        let feed = tee.feed().expect("first");
+        (tee, feed)
     }
 
     #[test]
     fn what_does_not_fit_is_noted_with_its_span() {
-        let tee = Tee::new(Arc::new(Sink));
-        let feed = tee.feed().expect("first");
+        let (tee, feed) = tee();
         for at in 0..QUEUE as i64 + 3 {
-            tee.append_wait(batch(at)).expect("written");
+            tee.append_wait(batch(&[at])).expect("written");
         }
         assert_eq!((tee.lag(), tee.overflows()), (QUEUE as u64, 3));
-        let missed = feed.missed().expect("three batches");
-        assert_eq!((missed.start.0, missed.end.0), (QUEUE as i64, QUEUE as i64 + 3));
         while feed.next(Duration::ZERO).is_some() {
             feed.done();
         }
-        feed.caught_up(missed);
+        assert_eq!(feed.missed(), range(QUEUE as i64, QUEUE as i64 + 3));
+        assert!(!tee.drain(Duration::ZERO), "nothing is read back yet");
+        feed.caught_up();
         assert!(tee.drain(Duration::ZERO) && tee.feed().is_none());
+    }
+
+    #[test]
+    fn what_comes_while_reading_back_waits_behind_it() {
+        let (tee, feed) = tee();
+        feed.restart(TimeRange::new(Timestamp(0), Timestamp(100)));
+        assert_eq!(feed.missed(), range(0, 100));
+        (0..=QUEUE as i64).for_each(|at| drop(tee.append_wait(batch(&[at])).expect("written")));
+        feed.caught_up();
+        assert!(!tee.drain(Duration::ZERO));
+        (0..QUEUE).for_each(|_| assert!(feed.next(Duration::ZERO).is_some(), "they wait behind what was read"));
+        assert_eq!(feed.missed(), range(QUEUE as i64, QUEUE as i64 + 1), "and what did not fit is read in its turn");
+        tee.append_wait(batch(&[500])).expect("written");
+        feed.restart(TimeRange::new(Timestamp(256), Timestamp(257)));
+        assert!(!tee.drain(Duration::ZERO), "a failed read is not the end");
+        assert_eq!(feed.missed(), range(256, 501), "and nothing overtakes it");
+        feed.caught_up();
+        assert!(feed.missed().is_none() && tee.drain(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_batch_that_the_store_did_not_take_whole_is_read_back() {
+        let (tee, feed) = tee();
+        tee.append_wait(batch(&[-7, 5])).expect("written");
+        assert!(feed.next(Duration::ZERO).is_none());
+        assert_eq!(feed.missed(), range(-7, 6));
+    }
+
+    #[test]
+    fn a_restart_notes_what_was_queued() {
+        let (tee, feed) = tee();
+        tee.append_wait(batch(&[5])).expect("written");
+        feed.restart(TimeRange::new(Timestamp(20), Timestamp(30)));
+        assert_eq!((feed.next(Duration::ZERO).is_none(), tee.lag()), (true, 0));
+        assert_eq!(feed.missed(), range(5, 30));
     }
 }

@@ -5,6 +5,7 @@
 //!   pipeline     write ▶ flush ▶ restart ▶ merge: the same answers, in SQL and PromQL
 //!   faults       wrong ports, folders, files and requests: each its own sentence and exit code
 //!   ledger       kill -9 again and again: nothing acknowledged is lost, doubled or altered
+//!   streams      standing queries through a kill: the same results
 //!   deliver      advice through the outbox to a file and a webhook, once
 //!   starters     the shipped SQL queries, each on the demo's data
 //!   demo, page   the first run, held to the generator's truth; the page in a real browser
@@ -29,4 +30,5 @@ mod remote_write;
 mod server;
 mod starters;
 mod stored;
+mod streams;
 mod tidy;

@@ -1,10 +1,11 @@
 //! The state of all standing queries as bytes.
 //!
 //! ```text
-//!   "FTSTREAM" version position counters n { name fingerprint len state } … hash of all before (8 bytes)
+//!   "FTSTREAM" version 0 counters n { name fingerprint len state } … hash of all before (8 bytes)
 //! ```
 //!
-//! Equal states make equal bytes. A stream whose definition changed begins empty; the others go on.
+//! The 0 was a log position once; what must be pushed again follows from the states (see `Streams::needs`). Equal states make
+//! equal bytes. A stream whose definition changed begins empty; the others go on.
 
 use sketch::wire::{Reader, hash_bytes, put_bytes, put_varint};
 
@@ -21,7 +22,7 @@ impl Streams {
     pub fn checkpoint(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         out.push(VERSION);
-        put_varint(&mut out, self.position);
+        put_varint(&mut out, 0);
         counters(&self.stats).into_iter().for_each(|counter| put_varint(&mut out, counter));
         put_varint(&mut out, self.standing.len() as u64);
         let mut state = Vec::new();
@@ -45,7 +46,7 @@ impl Streams {
     pub fn restore(specs: Vec<StreamSpec>, limits: StreamLimits, bytes: &[u8]) -> Result<Self, StreamError> {
         let mut streams = Self::new(specs, limits)?;
         let mut reader = Reader::new(checked(bytes)?);
-        streams.position = reader.varint()?;
+        reader.varint()?;
         read_counters(&mut reader, &mut streams.stats)?;
         let mut found = vec![false; streams.standing.len()];
         for _ in 0..reader.len(10)? {

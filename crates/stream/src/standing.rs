@@ -150,6 +150,16 @@ impl Standing {
         self.sealed.map_or(i64::MIN, |pane| pane.saturating_mul(self.spec.slide.0))
     }
 
+    /// Samples up to here are in the results or too late; `None` before there were any.
+    pub(crate) fn needs_after(&self) -> Option<Timestamp> {
+        self.sealed.map(|_| Timestamp(self.sealed_end()))
+    }
+
+    /// Newest event time.
+    pub(crate) fn reached(&self) -> Option<Timestamp> {
+        (self.newest > i64::MIN).then_some(Timestamp(self.newest))
+    }
+
     /// Lets the samples of a series wait in `slot`; `false` when the slot belongs to another series by now.
     pub(crate) fn take(
         &mut self,

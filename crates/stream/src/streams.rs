@@ -71,7 +71,6 @@ pub struct Streams {
     bytes_since: usize,
     /// Times that room was made; refused series are tried again then.
     releases: u64,
-    pub(crate) position: u64,
     pub(crate) restarted: Vec<String>,
 }
 
@@ -98,7 +97,6 @@ impl Streams {
             bytes_settled: 0,
             bytes_since: 0,
             releases: 0,
-            position: 0,
             restarted: Vec::new(),
         };
         streams.settle();
@@ -116,6 +114,14 @@ impl Streams {
         let mut closed = false;
         standing.iter_mut().for_each(|query| closed |= query.advance(stats, out));
         self.after(closed, out.len() - said);
+    }
+
+    /// As [`Streams::push`], for samples read back from a store: one that is in closed panes already is expected and not
+    /// counted as late.
+    pub fn push_again(&mut self, now: Timestamp, batch: &Batch, out: &mut Vec<Emission>) {
+        let late = self.stats.late;
+        self.push(now, batch, out);
+        self.stats.late = late;
     }
 
     /// Closes what `now` allows, so that silent sources do not hold results back. Call it once all samples received before
@@ -222,15 +228,16 @@ impl Streams {
         self.standing.iter().map(|query| &query.spec)
     }
 
-    /// Notes the log position that covers everything pushed so far; a checkpoint carries it.
-    pub fn set_position(&mut self, lsn: u64) {
-        self.position = lsn;
+    /// What each query still needs of the past: all samples after this time, `None` for a query without data. Whoever
+    /// restores a checkpoint reads its store from there and hands that to [`Streams::push_again`]: what lies before is in
+    /// the results or too late for them, whatever was waiting in queues when the checkpoint was taken.
+    pub fn needs(&self) -> impl ExactSizeIterator<Item = (&StreamSpec, Option<Timestamp>)> {
+        self.standing.iter().map(|query| (&query.spec, query.needs_after()))
     }
 
-    /// The log position noted last. After a restore, push what the log holds beyond it; what was pushed before and is pushed
-    /// again changes nothing.
-    pub fn position(&self) -> u64 {
-        self.position
+    /// The newest event time that any query has seen.
+    pub fn reached(&self) -> Option<Timestamp> {
+        self.standing.iter().filter_map(Standing::reached).max()
     }
 
     /// Streams that the checkpoint did not know or knew with another definition: they began empty.

@@ -131,10 +131,8 @@ proptest! {
         let mut one = streams(&specs);
         let (mut out, mut rest) = (Vec::new(), Vec::new());
         rows[..cut].chunks(sizes[0]).for_each(|part| one.push(FAR, &batch(part), &mut out));
-        one.set_position(77);
         let bytes = one.checkpoint();
         let mut other = Streams::restore(specs.clone(), StreamLimits::default(), &bytes).expect("own bytes");
-        prop_assert_eq!(other.position(), 77);
         prop_assert!(other.restarted().is_empty());
         prop_assert_eq!(&other.checkpoint(), &bytes);
         let said = push_all(&mut one, &rows[cut..], &sizes);
@@ -142,6 +140,30 @@ proptest! {
         other.push(FAR, &batch(&rows[cut.saturating_sub(30)..cut]), &mut rest);
         prop_assert!(rest.is_empty());
         prop_assert_eq!(format!("{said:?}"), format!("{:?}", push_all(&mut other, &rows[cut..], &sizes)));
+    }
+
+    #[test]
+    fn what_a_store_holds_makes_up_for_what_a_checkpoint_lacks(
+        rows in rows(ValueKind::Gauge), kept in 0..100_usize, lost in 0..100_usize, size in 1..20_usize, slice in 1..90_i64,
+    ) {
+        let specs = every_operator();
+        let (mut one, mut other) = (streams(&specs), streams(&specs));
+        let whole = push_all(&mut one, &rows, &[size]);
+        // Kept after so many rows, ended after some more that the state has not seen.
+        let kept = rows.len() * kept / 100;
+        let ended = kept + (rows.len() - kept) * lost / 100;
+        let mut said = Vec::new();
+        rows[..kept].chunks(size).for_each(|part| other.push(FAR, &batch(part), &mut said));
+        let mut again = Streams::restore(specs.clone(), StreamLimits::default(), &other.checkpoint()).expect("own bytes");
+        let from = again.needs().map(|(_, after)| after.map_or(i64::MIN, |after| after.0)).min().expect("three streams");
+        let mut stored: Vec<_> = rows[..ended].iter().filter(|row| row.1 > from).cloned().collect();
+        stored.sort_by_key(|row| row.1);
+        for slice in stored.chunk_by(|a, b| a.1 / (slice * 1000) == b.1 / (slice * 1000)) {
+            again.push_again(FAR, &batch(slice), &mut said);
+        }
+        said.extend(push_all(&mut again, &rows[ended..], &[size]));
+        prop_assert_eq!(last_said(&said), last_said(&whole));
+        prop_assert_eq!(again.stats().late, 0);
     }
 
     #[test]
@@ -154,6 +176,15 @@ proptest! {
         bytes[at] ^= flip;
         prop_assert!(Streams::restore(every_operator(), StreamLimits::default(), &bytes).is_err());
     }
+}
+
+/// The last that was said of each result and event.
+fn last_said(said: &[Emission]) -> std::collections::BTreeMap<String, String> {
+    let key = |emission: &Emission| match emission {
+        Emission::Sample { labels, at, value } => (format!("{labels} {at:?}"), format!("{:x}", value.to_bits())),
+        Emission::Event(event) => (event.id.clone(), format!("{event:?}")),
+    };
+    said.iter().map(key).collect()
 }
 
 /// Three streams over the same series with all operators.
