@@ -65,10 +65,7 @@ fn format_of(format: SqlFormat) -> Format {
 }
 
 fn failure(err: SqlError) -> SqlFailure {
-    let (line, column) = match &err {
-        SqlError::Parse { line, column, .. } => (*line, *column),
-        _ => (None, None),
-    };
+    let (line, column) = err.place();
     let fault = match &err {
         SqlError::Parse { .. } => SqlFault::Parse,
         SqlError::Plan { .. } | SqlError::Refused(_) => SqlFault::Plan,

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use control::{Control, Kind, ScanRange};
+use serde::de::IgnoredAny;
 use serde_json::Value;
-use sql::{ColumnKind, SystemColumn, SystemRows, SystemTable};
+use sql::{ColumnKind, Page, PageRequest, SystemColumn, SystemRows, SystemTable};
 
-/// Rows of one table at most, newest first.
-const ROWS_MAX: usize = 100_000;
+/// Rows read at a time; newest first.
+const PAGE_ROWS: usize = 512;
 
 const fn column(name: &'static str, kind: ColumnKind, comment: &'static str) -> SystemColumn {
     SystemColumn { name, kind, comment }
@@ -120,7 +121,8 @@ impl SystemRows for SystemTables {
         TABLES
     }
 
-    fn rows(&self, table: &str) -> Result<Vec<Value>, String> {
+    fn page(&self, request: &PageRequest<'_>) -> Result<Page, String> {
+        let table = request.table;
         let kind = match table {
             "recommendations" => Kind::Recommendation,
             "decisions" => Kind::Decision,
@@ -130,17 +132,31 @@ impl SystemRows for SystemTables {
             "audit" => Kind::Audit,
             _ => return Err(format!("no table {table}")),
         };
-        let rows = self.control.scan::<Value>(kind, &ScanRange::newest(ROWS_MAX));
-        let rows = rows.map_err(|err| format!("{table}: {err}"))?;
-        Ok(rows.into_iter().map(|(_, row)| flattened(row)).collect())
+        // One more than a page: its key is where the next one begins.
+        let range = ScanRange { from: request.from.map(str::to_owned), ..ScanRange::newest(PAGE_ROWS + 1) };
+        let fault = |err: control::ControlError| format!("{table}: {err}");
+        if request.columns.is_empty() {
+            let found = self.control.scan::<IgnoredAny>(kind, &range).map_err(fault)?;
+            return Ok(page(found, |_| Value::Null));
+        }
+        let with_record = request.columns.contains(&"record");
+        let found = self.control.scan::<Value>(kind, &range).map_err(fault)?;
+        Ok(page(found, |row| flattened(row, with_record)))
     }
 }
 
+fn page<T>(mut found: Vec<(String, T)>, shown: impl Fn(T) -> Value) -> Page {
+    let next = if found.len() > PAGE_ROWS { found.pop().map(|(key, _)| key) } else { None };
+    Page { rows: found.into_iter().map(|(_, row)| shown(row)).collect(), next }
+}
+
 /// Columns as the tables name them: members of `entry` at the top, times without their unit in the name.
-fn flattened(row: Value) -> Value {
-    let whole = row.clone();
+fn flattened(row: Value, with_record: bool) -> Value {
+    let whole = with_record.then(|| row.clone());
     let Value::Object(mut fields) = row else { return row };
-    fields.entry("record").or_insert(whole);
+    if let Some(whole) = whole {
+        fields.entry("record").or_insert(whole);
+    }
     if let Some(Value::Object(entry)) = fields.remove("entry") {
         fields.extend(entry);
     }

@@ -36,9 +36,10 @@ impl SqlEngine {
 }
 
 fn position(schema: &Schema, name: &str) -> Result<usize, SqlError> {
-    schema.index_of(name).map_err(|_| SqlError::Plan {
-        message: format!("the answer has no column `{name}`"),
-        hint: Some("a job's SQL answers columns ts, value and, as labels, any others".into()),
+    schema.index_of(name).map_err(|_| {
+        SqlError::plan(format!(
+            "the answer has no column `{name}`; a job's SQL answers columns ts, value and, as labels, any others"
+        ))
     })
 }
 
@@ -49,7 +50,7 @@ fn add(
     found: &mut BTreeMap<Labels, BTreeMap<i64, f64>>,
 ) -> Result<(), SqlError> {
     let typed = |column: usize, wanted: &DataType| {
-        cast(batch.column(column), wanted).map_err(|err| SqlError::Plan { message: err.to_string(), hint: None })
+        cast(batch.column(column), wanted).map_err(|err| SqlError::plan(err.to_string()))
     };
     let (times, values) = (typed(time, &time_type())?, typed(value, &DataType::Float64)?);
     let cells = Cells::new(batch)?;
@@ -57,7 +58,7 @@ fn add(
     for row in (0..batch.num_rows()).filter(|&row| times.is_valid(row) && values.is_valid(row)) {
         let others = names.iter().enumerate().filter(|(i, _)| *i != time && *i != value);
         let labels = Labels::from_pairs(others.map(|(i, name)| (name.as_str(), cells.text(i, row))));
-        let labels = labels.map_err(|err| SqlError::Plan { message: err.to_string(), hint: None })?;
+        let labels = labels.map_err(|err| SqlError::plan(err.to_string()))?;
         let at = times.as_primitive::<TimestampMillisecondType>().value(row);
         found.entry(labels).or_default().insert(at, values.as_primitive::<Float64Type>().value(row));
     }

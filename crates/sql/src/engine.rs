@@ -18,9 +18,8 @@ use series::Select;
 use crate::catalog::{CATALOG, Catalog, MAIN, Sources};
 use crate::error::SqlError;
 use crate::format::{Format, Writer};
-use crate::gate;
-use crate::sketches;
 use crate::system::SystemRows;
+use crate::{functions, gate, sketches};
 
 /// Bounds of every query.
 #[derive(Debug, Clone)]
@@ -85,21 +84,19 @@ impl SqlEngine {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             threads => threads,
         };
-        let config = SessionConfig::new()
+        let mut config = SessionConfig::new()
             .with_target_partitions(threads)
             .with_information_schema(true)
             .with_default_catalog_and_schema(CATALOG, MAIN)
             .with_create_default_catalog_and_schema(false);
+        // Places of names, for messages.
+        config.options_mut().sql_parser.collect_spans = true;
         let top = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
         let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), top);
         let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()?;
         let state = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
         let context = SessionContext::new_with_state(state.build());
-        // Generators as tables would allocate what their arguments say, past every memory pool.
-        for generator in gate::GENERATORS {
-            context.deregister_udtf(generator);
-            context.deregister_udf(generator);
-        }
+        functions::restrict(&context);
         context.register_udaf(sketches::quantile());
         let sources = Sources { select, system, series_max: limits.series_max };
         context.register_catalog(CATALOG, Arc::new(Catalog::new(sources)));
@@ -121,6 +118,18 @@ impl SqlEngine {
         let writer = Writer::new(request.format, &schema, Instant::now())?;
         let batches = futures::stream::iter(first.map(Ok)).chain(batches).boxed();
         Ok(SqlAnswer { content_type: request.format.content_type(), chunks: encode(writer, batches) })
+    }
+
+    /// Runs `work` on the engine's own threads and waits for it.
+    pub(crate) async fn on_threads<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, SqlError>> + Send + 'static,
+    ) -> Result<T, SqlError> {
+        let (send, answer) = tokio::sync::oneshot::channel();
+        let _work = self.threads.spawn(async move { drop(send.send(work.await)) });
+        answer
+            .await
+            .map_err(|_| SqlError::Execution("the work ended without an answer; see the server's log".into()))?
     }
 
     /// Runs a statement and collects its batches.
@@ -289,3 +298,6 @@ fn encode(
     .filter(|chunk| std::future::ready(!matches!(chunk, Ok(bytes) if bytes.is_empty())))
     .boxed()
 }
+
+#[cfg(test)]
+mod tests;

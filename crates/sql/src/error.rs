@@ -1,5 +1,6 @@
 //! Why a statement is not answered, in words a person can act on.
 
+use datafusion::common::Location;
 use datafusion::error::DataFusionError;
 
 /// Why a statement is not answered.
@@ -25,6 +26,10 @@ pub enum SqlError {
         message: String,
         /// What to try.
         hint: Option<String>,
+        /// Line, from 1, when known.
+        line: Option<u64>,
+        /// Column, from 1, when known.
+        column: Option<u64>,
     },
     /// Out of time.
     #[error("query took longer than its limit of {limit_ms} ms; narrow the time range or raise timeout")]
@@ -47,27 +52,16 @@ pub enum SqlError {
 }
 
 impl SqlError {
-    /// A short stable word for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Parse { .. } => "parse",
-            Self::Refused(_) => "refused",
-            Self::Plan { .. } => "plan",
-            Self::Timeout { .. } => "timeout",
-            Self::TooManyRows { .. } => "too_many_rows",
-            Self::Memory(_) => "memory",
-            Self::Execution(_) => "execution",
-        }
+    /// A fault of names or types whose place is not known.
+    pub(crate) fn plan(message: impl Into<String>) -> Self {
+        Self::Plan { message: message.into(), hint: None, line: None, column: None }
     }
 
-    /// The HTTP status that fits (protocols: 400 parse or plan, 408 timeout, 413 over a row or memory limit).
-    pub fn status(&self) -> u16 {
+    /// Line and column of the fault, from 1, as far as known.
+    pub fn place(&self) -> (Option<u64>, Option<u64>) {
         match self {
-            Self::Parse { .. } | Self::Plan { .. } => 400,
-            Self::Refused(_) => 403,
-            Self::Timeout { .. } => 408,
-            Self::TooManyRows { .. } | Self::Memory(_) => 413,
-            Self::Execution(_) => 500,
+            Self::Parse { line, column, .. } | Self::Plan { line, column, .. } => (*line, *column),
+            _ => (None, None),
         }
     }
 
@@ -85,12 +79,13 @@ impl SqlError {
 
 impl From<DataFusionError> for SqlError {
     fn from(err: DataFusionError) -> Self {
+        let place = err.diagnostic().and_then(|diagnostic| diagnostic.span).map(|span| span.start);
         match err.find_root() {
             DataFusionError::SQL(parser, _) => parse_error(&parser.to_string()),
             DataFusionError::ResourcesExhausted(why) => Self::Memory(first_line(why)),
-            DataFusionError::Plan(why) => plan_error(why),
-            DataFusionError::SchemaError(why, _) => plan_error(&why.to_string()),
-            DataFusionError::NotImplemented(why) => plan_error(&format!("not supported: {why}")),
+            DataFusionError::Plan(why) => plan_error(why, place),
+            DataFusionError::SchemaError(why, _) => plan_error(&why.to_string(), place),
+            DataFusionError::NotImplemented(why) => plan_error(&format!("not supported: {why}"), place),
             DataFusionError::External(why) => match why.downcast_ref::<Self>() {
                 Some(own) => own.clone(),
                 None => Self::Execution(why.to_string()),
@@ -100,7 +95,7 @@ impl From<DataFusionError> for SqlError {
     }
 }
 
-fn parse_error(text: &str) -> SqlError {
+pub(crate) fn parse_error(text: &str) -> SqlError {
     let number = |word: &str| {
         let after = &text[text.find(word)? + word.len()..];
         after.trim_start_matches([':', ' ']).split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
@@ -109,14 +104,16 @@ fn parse_error(text: &str) -> SqlError {
     SqlError::Parse { message, line: number("Line"), column: number("Column") }
 }
 
-fn plan_error(why: &str) -> SqlError {
+fn plan_error(why: &str, place: Option<Location>) -> SqlError {
     let message = first_line(why);
     let hint = if message.contains("table") && message.contains("not found") {
         Some("metrics are tables of schema metrics: SELECT * FROM metrics.\"up\"; SHOW TABLES lists all".into())
     } else {
         None
     };
-    SqlError::Plan { message, hint }
+    // Line 0 stands for a part of the plan that no text stands for.
+    let place = place.filter(|place| place.line > 0);
+    SqlError::Plan { message, hint, line: place.map(|place| place.line), column: place.map(|place| place.column) }
 }
 
 fn first_line(text: &str) -> String {

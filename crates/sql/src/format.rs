@@ -45,13 +45,6 @@ impl Format {
         })
     }
 
-    /// From a media type of an `Accept` header.
-    pub fn from_media_type(media_type: &str) -> Option<Self> {
-        [Self::Json, Self::Jsonl, Self::Csv, Self::Arrow, Self::Parquet, Self::Markdown]
-            .into_iter()
-            .find(|format| format.content_type().split(';').next() == Some(media_type.trim()))
-    }
-
     /// Media type of the answer.
     pub fn content_type(self) -> &'static str {
         match self {
@@ -248,9 +241,8 @@ mod tests {
     }
 
     #[test]
-    fn words_and_media_types_name_formats() {
+    fn words_name_formats() {
         assert_eq!(Format::from_word("parquet"), Some(Format::Parquet));
         assert_eq!(Format::from_word("xml"), None);
-        assert_eq!(Format::from_media_type("text/csv"), Some(Format::Csv));
     }
 }

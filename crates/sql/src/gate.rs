@@ -5,17 +5,17 @@
 
 use std::collections::VecDeque;
 
-use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::context::SQLOptions;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement as Ast};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use crate::error::SqlError;
+use crate::error::{SqlError, parse_error};
+use crate::width;
 
 /// Longest statement.
 const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -32,12 +32,6 @@ const JOINS_MAX: usize = 16;
 /// again.
 const SELECTS_WITH_MAX: usize = 24;
 const JOINS_WITH_MAX: usize = 10;
-/// Largest count that `repeat`, `lpad` and `rpad` take.
-const COUNT_MAX: i64 = 10_000;
-const COUNTED: [&str; 3] = ["repeat", "lpad", "rpad"];
-/// Functions that make lists as long as their arguments say; they are taken out of the session.
-pub(crate) const GENERATORS: [&str; 6] =
-    ["generate_series", "range", "array_repeat", "list_repeat", "array_resize", "list_resize"];
 
 /// Parses exactly one reading statement.
 pub(crate) fn parse(sql: &str) -> Result<Statement, SqlError> {
@@ -46,7 +40,7 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, SqlError> {
         return Err(SqlError::Parse { message, line: None, column: None });
     }
     bound(sql)?;
-    let mut statements: VecDeque<Statement> = DFParser::parse_sql(sql)?;
+    let mut statements: VecDeque<Statement> = DFParser::parse_sql(sql).map_err(|err| placed(err.into(), sql))?;
     let missing = |message: &str| SqlError::Parse { message: message.into(), line: None, column: None };
     let statement = statements.pop_front().ok_or_else(|| missing("no statement; write for instance SHOW TABLES"))?;
     if !statements.is_empty() {
@@ -55,10 +49,22 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, SqlError> {
     if reads(&statement) { Ok(statement) } else { Err(refused(sql)) }
 }
 
+/// A fault without a place is one of the statement's end.
+fn placed(fault: SqlError, sql: &str) -> SqlError {
+    match fault {
+        SqlError::Parse { message, line: None, column: None } if message.ends_with("EOF") => {
+            let last = sql.rsplit('\n').next().unwrap_or(sql);
+            let (line, column) = (sql.matches('\n').count() + 1, last.chars().count() + 1);
+            SqlError::Parse { message, line: Some(line as u64), column: Some(column as u64) }
+        }
+        fault => fault,
+    }
+}
+
 /// Counts what makes trees deep or plans wide, on the flat list of tokens, before anything recurses.
 fn bound(sql: &str) -> Result<(), SqlError> {
     let fault = |message: String| SqlError::Parse { message, line: None, column: None };
-    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize().map_err(|err| fault(err.to_string()))?;
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize().map_err(|err| parse_error(&err.to_string()))?;
     let mut counts = Counts::default();
     for token in &tokens {
         counts.add(token);
@@ -183,23 +189,18 @@ fn reads_set(body: &SetExpr) -> bool {
     }
 }
 
-/// Checks the plan: only nodes that read, only bounded generators.
+/// Checks the plan: only nodes that read, only values of bounded size.
 pub(crate) fn check(plan: &LogicalPlan) -> Result<(), SqlError> {
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(plan)?;
     let mut fault = None;
     plan.apply_with_subqueries(|node| {
-        if !allowed(node) {
-            fault = Some(SqlError::Refused(format!("plan node {} is not allowed", node.display())));
-            return Ok(TreeNodeRecursion::Stop);
+        if allowed(node) {
+            return Ok(TreeNodeRecursion::Continue);
         }
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                fault = fault.take().or_else(|| oversized(expr));
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
+        fault = Some(SqlError::Refused(format!("plan node {} is not allowed", node.display())));
+        Ok(TreeNodeRecursion::Stop)
     })?;
-    fault.map_or(Ok(()), Err)
+    fault.map_or_else(|| width::check(plan), Err)
 }
 
 fn allowed(node: &LogicalPlan) -> bool {
@@ -226,34 +227,6 @@ fn allowed(node: &LogicalPlan) -> bool {
             | LogicalPlan::Unnest(_)
             | LogicalPlan::RecursiveQuery(_)
     )
-}
-
-/// A memory pool does not see what one function call allocates, so counts are literals, bounded before the call runs, and
-/// one counted call cannot feed another.
-fn oversized(expr: &Expr) -> Option<SqlError> {
-    let Expr::ScalarFunction(call) = expr else { return None };
-    let name = call.func.name();
-    if !COUNTED.contains(&name) {
-        return None;
-    }
-    let fault = |why: &str| Some(SqlError::Refused(format!("{name}() {why}")));
-    let nested = call.args.iter().any(|argument| argument.exists(|inner| Ok(is_counted(inner))).unwrap_or(true));
-    if nested {
-        return fault("inside another of repeat, lpad and rpad is not allowed");
-    }
-    match call.args.get(1) {
-        Some(Expr::Literal(count, _)) if within(count) => None,
-        _ => fault(&format!("needs a literal count of at most {COUNT_MAX}")),
-    }
-}
-
-fn is_counted(expr: &Expr) -> bool {
-    matches!(expr, Expr::ScalarFunction(call) if COUNTED.contains(&call.func.name()))
-}
-
-fn within(count: &ScalarValue) -> bool {
-    let count = count.cast_to(&arrow::datatypes::DataType::Int64).ok();
-    matches!(count, Some(ScalarValue::Int64(Some(count))) if (0..=COUNT_MAX).contains(&count))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! SQL over metrics: DataFusion on the store's own scan.
 //!
 //! ```text
-//!   text ─▶ gate (one reading statement) ─▶ plan ─▶ gate (nodes, counts) ─▶ MetricTable ─▶ Select ─▶ batches ─▶ format
+//!   text ─▶ gate (one reading statement) ─▶ plan ─▶ gate (nodes, widths) ─▶ MetricTable ─▶ Select ─▶ batches ─▶ format
 //!                                                        WHERE on labels ─▶ matchers, on ts ─▶ range
 //! ```
 //!
@@ -14,6 +14,7 @@ mod columns;
 mod engine;
 mod error;
 mod format;
+mod functions;
 mod gate;
 mod metric_table;
 mod pushdown;
@@ -24,10 +25,11 @@ mod series_table;
 mod sketches;
 mod system;
 mod tables;
+mod width;
 
 pub use engine::{SqlAnswer, SqlEngine, SqlLimits, SqlRequest};
 pub use error::SqlError;
 pub use format::Format;
 pub use samples_file::{SamplesFileError, read_samples};
-pub use system::{ColumnKind, SystemColumn, SystemRows, SystemTable};
+pub use system::{ColumnKind, Page, PageRequest, SystemColumn, SystemRows, SystemTable};
 pub use tables::TableSummary;

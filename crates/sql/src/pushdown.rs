@@ -3,6 +3,7 @@
 //! Everything found here only narrows the scan; DataFusion filters again, so an approximation is safe as long as it
 //! keeps every row that the condition keeps.
 
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{Between, Cast, InList};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
@@ -12,6 +13,7 @@ use series::{MatchOp, Matcher, TimeRange, Timestamp};
 pub(crate) const TIME_COLUMN: &str = "ts";
 /// Column that holds a sample's value.
 pub(crate) const VALUE_COLUMN: &str = "value";
+const DAY_MS: i64 = 86_400_000;
 /// Lists longer than this are left to the filter above the scan: their pattern would cost more than it saves.
 const LIST_MAX: usize = 200;
 
@@ -36,28 +38,28 @@ impl Narrowed {
                 self.narrow(right, label_of);
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                if let (Some(column), Some(value)) = (column_of(left), literal_of(right)) {
-                    self.compare(column, *op, value, label_of);
-                } else if let (Some(value), Some(column)) = (literal_of(left), column_of(right))
+                if let (Some(read), Some(value)) = (read_of(left), literal_of(right)) {
+                    self.compare(read, *op, value, label_of);
+                } else if let (Some(value), Some(read)) = (literal_of(left), read_of(right))
                     && let Some(op) = op.swap()
                 {
-                    self.compare(column, op, value, label_of);
+                    self.compare(read, op, value, label_of);
                 }
             }
             Expr::Between(Between { expr, negated: false, low, high }) => {
-                if let (Some(column), Some(low), Some(high)) = (column_of(expr), literal_of(low), literal_of(high)) {
-                    self.compare(column, Operator::GtEq, low, label_of);
-                    self.compare(column, Operator::LtEq, high, label_of);
+                if let (Some(read), Some(low), Some(high)) = (read_of(expr), literal_of(low), literal_of(high)) {
+                    self.compare(read, Operator::GtEq, low, label_of);
+                    self.compare(read, Operator::LtEq, high, label_of);
                 }
             }
             Expr::InList(InList { expr, list, negated: false }) => self.one_of(expr, list, label_of),
             Expr::IsNotNull(expr) => {
-                if let Some(label) = column_of(expr).and_then(label_of) {
+                if let Some(label) = text_column(expr).and_then(label_of) {
                     self.add(label, MatchOp::NotEqual, "");
                 }
             }
             Expr::IsNull(expr) => {
-                if let Some(label) = column_of(expr).and_then(label_of) {
+                if let Some(label) = text_column(expr).and_then(label_of) {
                     self.add(label, MatchOp::Equal, "");
                 }
             }
@@ -65,36 +67,70 @@ impl Narrowed {
         }
     }
 
-    fn compare(&mut self, column: &str, op: Operator, value: &ScalarValue, label_of: &dyn Fn(&str) -> Option<String>) {
-        if column == TIME_COLUMN {
-            self.bound(op, value);
-        } else if let (Some(label), Some(text)) = (label_of(column), text_of(value)) {
-            match op {
-                Operator::Eq => self.add(label, MatchOp::Equal, &text),
-                Operator::NotEq => self.add(label, MatchOp::NotEqual, &text),
-                Operator::RegexMatch => self.add(label, MatchOp::Regex, &format!(".*(?:{text}).*")),
-                _ => {}
+    fn compare(
+        &mut self,
+        read: Read<'_>,
+        op: Operator,
+        value: &ScalarValue,
+        label_of: &dyn Fn(&str) -> Option<String>,
+    ) {
+        match read {
+            Read::Plain(TIME_COLUMN) | Read::Time(TIME_COLUMN) => self.bound(op, value),
+            Read::Day(TIME_COLUMN) => self.bound_days(op, value),
+            Read::Plain(column) | Read::Text(column) => {
+                let (Some(label), Some(text)) = (label_of(column), text_of(value)) else { return };
+                match op {
+                    Operator::Eq => self.add(label, MatchOp::Equal, &text),
+                    Operator::NotEq => self.add(label, MatchOp::NotEqual, &text),
+                    Operator::RegexMatch => self.add(label, MatchOp::Regex, &format!(".*(?:{text}).*")),
+                    _ => {}
+                }
             }
+            Read::Time(_) | Read::Day(_) => {}
         }
     }
 
     /// Narrows the range by `ts op value`; a finer time is rounded outwards to milliseconds.
     fn bound(&mut self, op: Operator, value: &ScalarValue) {
         let Some((floor, ceil)) = millis_of(value) else { return };
-        let after = |at: i64| Timestamp(at.saturating_add(1));
         match op {
-            Operator::Gt | Operator::GtEq => self.range.start = self.range.start.max(Timestamp(floor)),
-            Operator::Lt | Operator::LtEq => self.range.end = self.range.end.min(after(ceil)),
+            Operator::Gt | Operator::GtEq => self.from(floor),
+            Operator::Lt | Operator::LtEq => self.until(ceil.saturating_add(1)),
             Operator::Eq => {
-                self.range.start = self.range.start.max(Timestamp(floor));
-                self.range.end = self.range.end.min(after(ceil));
+                self.from(floor);
+                self.until(ceil.saturating_add(1));
             }
             _ => {}
         }
     }
 
+    /// Narrows the range by `ts::date op value`: every time of a day has its date.
+    fn bound_days(&mut self, op: Operator, value: &ScalarValue) {
+        let ScalarValue::Date32(Some(day)) = value else { return };
+        let (start, end) = (i64::from(*day) * DAY_MS, (i64::from(*day) + 1) * DAY_MS);
+        match op {
+            Operator::Eq => {
+                self.from(start);
+                self.until(end);
+            }
+            Operator::Gt => self.from(end),
+            Operator::GtEq => self.from(start),
+            Operator::Lt => self.until(start),
+            Operator::LtEq => self.until(end),
+            _ => {}
+        }
+    }
+
+    fn from(&mut self, start: i64) {
+        self.range.start = self.range.start.max(Timestamp(start));
+    }
+
+    fn until(&mut self, end: i64) {
+        self.range.end = self.range.end.min(Timestamp(end));
+    }
+
     fn one_of(&mut self, expr: &Expr, list: &[Expr], label_of: &dyn Fn(&str) -> Option<String>) {
-        let Some(label) = column_of(expr).and_then(label_of) else { return };
+        let Some(label) = text_column(expr).and_then(label_of) else { return };
         let texts: Option<Vec<_>> = list.iter().map(|item| text_of(literal_of(item)?)).collect();
         if let Some(texts) = texts.filter(|texts| texts.len() <= LIST_MAX) {
             let alternatives: Vec<_> = texts.iter().map(|text| regex_escape(text)).collect();
@@ -115,12 +151,45 @@ pub(crate) fn narrows(filter: &Expr, label_of: &dyn Fn(&str) -> Option<String>) 
     !probe.matchers.is_empty() || probe.range != TimeRange::ALL
 }
 
-fn column_of(expr: &Expr) -> Option<&str> {
+/// A column, as it is or after a cast that keeps what a condition on it says about the column.
+#[derive(Debug, Clone, Copy)]
+enum Read<'a> {
+    Plain(&'a str),
+    /// As a text.
+    Text(&'a str),
+    /// As a time of milliseconds or finer, which is the same time.
+    Time(&'a str),
+    /// As the date it lies in.
+    Day(&'a str),
+}
+
+/// What `expr` reads. A cast that merges values (a time cut to seconds, a text read as a number) reads nothing: what it
+/// says about the cast value does not hold for the column.
+fn read_of(expr: &Expr) -> Option<Read<'_>> {
     match expr {
-        Expr::Column(column) => Some(&column.name),
-        Expr::Cast(Cast { expr, .. }) => column_of(expr),
-        Expr::Alias(alias) => column_of(&alias.expr),
+        Expr::Column(column) => Some(Read::Plain(&column.name)),
+        Expr::Alias(alias) => read_of(&alias.expr),
+        Expr::Cast(Cast { expr, field, .. }) => {
+            let Some(Read::Plain(column)) = read_of(expr) else { return None };
+            match field.data_type() {
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) => {
+                    Some(Read::Text(column))
+                }
+                DataType::Timestamp(TimeUnit::Second, _) => None,
+                DataType::Timestamp(..) => Some(Read::Time(column)),
+                DataType::Date32 => Some(Read::Day(column)),
+                _ => None,
+            }
+        }
         _ => None,
+    }
+}
+
+/// The column read as a text.
+fn text_column(expr: &Expr) -> Option<&str> {
+    match read_of(expr)? {
+        Read::Plain(column) | Read::Text(column) => Some(column),
+        Read::Time(_) | Read::Day(_) => None,
     }
 }
 
@@ -150,7 +219,7 @@ fn millis_of(value: &ScalarValue) -> Option<(i64, i64)> {
         ScalarValue::TimestampMicrosecond(Some(at), _) => Some(fine(*at, 1000)),
         ScalarValue::TimestampNanosecond(Some(at), _) => Some(fine(*at, 1_000_000)),
         ScalarValue::Date32(Some(days)) => {
-            let at = i64::from(*days) * 86_400_000;
+            let at = i64::from(*days) * DAY_MS;
             Some((at, at))
         }
         _ => None,
@@ -171,7 +240,7 @@ fn regex_escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::logical_expr::{col, lit};
+    use datafusion::logical_expr::{cast, col, lit};
 
     fn narrowed(filter: &Expr) -> Narrowed {
         let mut found = Narrowed::new(Vec::new());
@@ -195,5 +264,23 @@ mod tests {
         assert_eq!((range.start, range.end), (Timestamp(1000), Timestamp(2001)));
         let fine = lit(ScalarValue::TimestampNanosecond(Some(1_500_000), None));
         assert_eq!(narrowed(&col("ts").lt(fine)).range.end, Timestamp(3));
+    }
+
+    #[test]
+    fn a_cast_that_merges_times_narrows_to_all_that_it_merges_or_not_at_all() {
+        let to = |data_type| cast(col("ts"), data_type);
+        let day = lit(ScalarValue::Date32(Some(1)));
+        let range = narrowed(&to(DataType::Date32).eq(day.clone())).range;
+        assert_eq!((range.start, range.end), (Timestamp(DAY_MS), Timestamp(2 * DAY_MS)));
+        assert_eq!(narrowed(&to(DataType::Date32).lt_eq(day.clone())).range.end, Timestamp(2 * DAY_MS));
+        assert_eq!(narrowed(&to(DataType::Date32).gt(day)).range.start, Timestamp(2 * DAY_MS));
+        let second = lit(ScalarValue::TimestampSecond(Some(5), None));
+        let seconds = to(DataType::Timestamp(TimeUnit::Second, None));
+        assert_eq!(narrowed(&seconds.eq(second)).range, TimeRange::ALL);
+        let nano = lit(ScalarValue::TimestampNanosecond(Some(5_000_000), None));
+        let nanos = to(DataType::Timestamp(TimeUnit::Nanosecond, None));
+        assert_eq!(narrowed(&nanos.eq(nano)).range, TimeRange::new(Timestamp(5), Timestamp(6)));
+        assert!(narrowed(&cast(col("job"), DataType::Int64).is_null()).matchers.is_empty());
+        assert_eq!(narrowed(&cast(col("job"), DataType::Utf8).eq(lit("a"))).matchers.len(), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! Tables that the application fills: jobs, recommendations, decisions, anomalies, audit and the like.
 //!
-//! Their rows come as JSON objects, so the rooms that own them need not know arrow. Rows are made anew for each scan.
+//! Their rows come as JSON objects, so the rooms that own them need not know arrow. A scan reads them a page at a time and
+//! hands batches over a bounded channel: tables may be larger than memory, and none is cut.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,15 +10,20 @@ use arrow::array::{
     ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, TimestampMillisecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::record_batch::RecordBatch;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use serde_json::Value;
 
 use crate::scan::time_type;
+
+/// Pages that may wait for the consumer.
+const BATCHES_AHEAD: usize = 2;
 
 /// Type of a column of a system table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,11 +65,31 @@ pub trait SystemRows: Send + Sync {
     /// The tables there are.
     fn tables(&self) -> &'static [SystemTable];
 
-    /// All rows of one table as JSON objects; a missing member is NULL.
+    /// The next rows of a table; called on a blocking thread.
     ///
     /// # Errors
     /// A sentence for the user.
-    fn rows(&self, table: &str) -> std::result::Result<Vec<Value>, String>;
+    fn page(&self, request: &PageRequest<'_>) -> std::result::Result<Page, String>;
+}
+
+/// Which rows of a table are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct PageRequest<'a> {
+    /// The table.
+    pub table: &'a str,
+    /// The columns that will be looked at; others need not be filled. None for a mere count.
+    pub columns: &'a [&'a str],
+    /// [`Page::next`] of the page before; `None` for the first.
+    pub from: Option<&'a str>,
+}
+
+/// Some rows of a table.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// JSON objects; a missing member is NULL.
+    pub rows: Vec<Value>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<String>,
 }
 
 pub(crate) struct SystemTableProvider {
@@ -97,16 +123,67 @@ impl TableProvider for SystemTableProvider {
 
     async fn scan(
         &self,
-        state: &dyn Session,
+        _state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+        _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let rows = self.rows.rows(self.table.name).map_err(DataFusionError::Execution)?;
-        let arrays = self.table.columns.iter().map(|column| array_of(column, &rows)).collect();
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)?;
-        let table = MemTable::try_new(Arc::clone(&self.schema), vec![vec![batch]])?;
-        table.scan(state, projection, filters, limit).await
+        let columns: Arc<[SystemColumn]> = match projection {
+            Some(kept) => kept.iter().map(|&i| self.table.columns[i]).collect(),
+            None => self.table.columns.into(),
+        };
+        let schema: SchemaRef = Arc::new(Schema::new(columns.iter().map(field_of).collect::<Vec<_>>()));
+        let (table, rows) = (self.table.name, Arc::clone(&self.rows));
+        let pages = Pages { table, columns, rows, schema: Arc::clone(&schema) };
+        Ok(Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(pages)], None, [], false, limit)?))
+    }
+}
+
+/// The pages of a table as batches.
+#[derive(Clone)]
+struct Pages {
+    table: &'static str,
+    columns: Arc<[SystemColumn]>,
+    rows: Arc<dyn SystemRows>,
+    schema: SchemaRef,
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SystemTable({})", self.table)
+    }
+}
+
+impl PartitionStream for Pages {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _ctx: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), BATCHES_AHEAD);
+        let (send, pages) = (builder.tx(), self.clone());
+        builder.spawn_blocking(move || pages.read(|batch| send.blocking_send(Ok(batch)).is_ok()));
+        builder.build()
+    }
+}
+
+impl Pages {
+    /// Sends batches until done or until `send` says that nobody listens.
+    fn read(&self, mut send: impl FnMut(RecordBatch) -> bool) -> Result<()> {
+        let columns: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
+        let mut from: Option<String> = None;
+        loop {
+            let request = PageRequest { table: self.table, columns: &columns, from: from.as_deref() };
+            let page = self.rows.page(&request).map_err(DataFusionError::Execution)?;
+            let arrays = self.columns.iter().map(|column| array_of(column, &page.rows)).collect();
+            let options = RecordBatchOptions::new().with_row_count(Some(page.rows.len()));
+            let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
+            let listening = page.rows.is_empty() || send(batch);
+            match page.next {
+                Some(next) if listening => from = Some(next),
+                _ => return Ok(()),
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The list of tables with their columns, for editors and pages.
 
+use datafusion::prelude::SessionContext;
+
 use crate::catalog::{CATALOG, MAIN, METRICS};
 use crate::cells::type_name;
 use crate::engine::SqlEngine;
@@ -25,25 +27,33 @@ impl SqlEngine {
     /// # Errors
     /// [`SqlError`] when the index cannot be read.
     pub async fn tables(&self) -> Result<Vec<TableSummary>, SqlError> {
-        let mut found = Vec::new();
-        let Some(catalog) = self.context().catalog(CATALOG) else { return Ok(found) };
-        for schema_name in [MAIN, METRICS] {
-            let Some(schema) = catalog.schema(schema_name) else { continue };
-            for table in schema.table_names().into_iter().take(TABLES_MAX) {
-                let Some(provider) = schema.table(&table).await? else { continue };
-                let fields = provider.schema();
-                let columns = fields.fields().iter().map(|f| (f.name().clone(), type_name(f.data_type()))).collect();
-                let (name, description) = if schema_name == METRICS {
-                    (format!("metrics.\"{}\"", table.replace('"', "\"\"")), "samples of one metric".to_owned())
-                } else {
-                    (table.clone(), describe(&table).to_owned())
-                };
-                found.push(TableSummary { name, description, columns });
-            }
-        }
-        found.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(found)
+        // Each metric is looked up in the index: not on a thread that serves connections.
+        let context = self.context().clone();
+        self.on_threads(async move { summaries(&context).await }).await
     }
+}
+
+async fn summaries(context: &SessionContext) -> Result<Vec<TableSummary>, SqlError> {
+    let mut found = Vec::new();
+    let Some(catalog) = context.catalog(CATALOG) else { return Ok(found) };
+    for schema_name in [MAIN, METRICS] {
+        let Some(schema) = catalog.schema(schema_name) else { continue };
+        for table in schema.table_names().into_iter().take(TABLES_MAX) {
+            let Some(provider) = schema.table(&table).await? else { continue };
+            let fields = provider.schema();
+            let columns = fields.fields().iter().map(|f| (f.name().clone(), type_name(f.data_type()))).collect();
+            let (name, description) = if schema_name == METRICS {
+                (format!("metrics.\"{}\"", table.replace('"', "\"\"")), "samples of one metric".to_owned())
+            } else {
+                (table.clone(), describe(&table).to_owned())
+            };
+            found.push(TableSummary { name, description, columns });
+            // A listing of thousands must end when its client has gone.
+            tokio::task::yield_now().await;
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
 }
 
 fn describe(table: &str) -> &'static str {
