@@ -72,6 +72,10 @@ fn objection(hosts: &[String], request: &Request) -> Option<Fault> {
     if let Some(why) = odd_path(path) {
         return Some(Fault::bad_request(format!("path {path:?} {why}")));
     }
+    if request.headers().get_all(header::HOST).iter().count() > 1 {
+        // A proxy in front and this server could each believe another one (RFC 9112, 3.2).
+        return Some(Fault::bad_request("the request has more than one Host header"));
+    }
     let host = host_of(request.uri(), request.headers());
     if !hosts.is_empty() && !hosts.iter().any(|known| known.eq_ignore_ascii_case(without_port(&host))) {
         let message = format!("host {host:?} is not one this server answers for");

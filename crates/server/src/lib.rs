@@ -22,6 +22,7 @@ mod figures;
 mod form;
 mod gate;
 mod guard;
+mod idle;
 mod intake;
 mod live;
 mod manage;

@@ -53,10 +53,16 @@ pub(crate) async fn flush(
 }
 
 /// `GET /metrics`
-pub(crate) async fn metrics(Extract(app): Extract<App>) -> Response {
-    let mut families = app.parts.telemetry.gather();
+pub(crate) async fn metrics(Extract(app): Extract<App>) -> Result<Response, Fault> {
+    let state = Arc::clone(&app);
+    // Some of what is gathered is read from disk.
+    let gathered = tokio::task::spawn_blocking(move || state.parts.telemetry.gather()).await;
+    let mut families = gathered.map_err(|join| {
+        tracing::error!(error = %join, "gathering metrics panicked");
+        Fault::internal("gathering metrics failed inside the server; the log has the reason")
+    })?;
     families.extend(app.metrics.gather(&app));
-    ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], exposition::text(families)).into_response()
+    Ok(([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], exposition::text(families)).into_response())
 }
 
 fn maintenance_fault(err: MaintenanceError) -> Fault {

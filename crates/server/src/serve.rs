@@ -1,6 +1,7 @@
 //! Sockets: accept within limits, serve HTTP/1 and HTTP/2 on one port, drain on stop.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
@@ -18,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+use crate::idle::{HeadLimit, Requests, Tracked};
 use crate::parts::Parts;
 use crate::preface::{self, Protocol};
 use crate::state::{App, State};
@@ -144,17 +146,45 @@ async fn connection(stream: TcpStream, builder: Builder<TokioExecutor>, router: 
         _ = stopping.wait_for(|stop| *stop) => return,
     };
     let Ok((protocol, stream)) = detected else { return };
-    let builder = match protocol {
-        Protocol::Http1 => builder.http1_only(),
-        Protocol::Http2 => builder.http2_only(),
+    let served = match protocol {
+        Protocol::Http1 => {
+            let requests = Requests::default();
+            let stream = HeadLimit::new(stream, requests.clone(), open.app.parts.settings.header_timeout);
+            watcher
+                .watch(
+                    builder.http1_only().serve_connection(TokioIo::new(stream), tracked(router, requests)).into_owned(),
+                )
+                .await
+        }
+        Protocol::Http2 => {
+            let service = TowerToHyperService::new(router.map_request(unread));
+            watcher.watch(builder.http2_only().serve_connection(TokioIo::new(stream), service).into_owned()).await
+        }
     };
-    let service =
-        TowerToHyperService::new(router.map_request(|request: Request<Incoming>| request.map(axum::body::Body::new)));
-    let served = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    if let Err(err) = watcher.watch(served).await {
+    if let Err(err) = served {
         // Clients that go away, time out or send garbage are the weather, not an incident.
         tracing::debug!(error = %err, "connection ended");
     }
+}
+
+/// The router as a service that counts its requests, each until its answer is written.
+fn tracked(
+    router: Router,
+    requests: Requests,
+) -> impl hyper::service::Service<
+    Request<Incoming>,
+    Response = axum::http::Response<Tracked>,
+    Error = Infallible,
+    Future: Send,
+> {
+    hyper::service::service_fn(move |request: Request<Incoming>| {
+        let (under_way, answer) = (requests.begin(), router.clone().oneshot(unread(request)));
+        async move { answer.await.map(|answer| answer.map(|body| Tracked::new(body, under_way))) }
+    })
+}
+
+fn unread(request: Request<Incoming>) -> Request {
+    request.map(axum::body::Body::new)
 }
 
 fn builder(app: &App) -> Builder<TokioExecutor> {
@@ -163,7 +193,7 @@ fn builder(app: &App) -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(settings.header_timeout)
+        .header_read_timeout(settings.idle_timeout.max(settings.header_timeout))
         .max_headers(HEADERS_MAX)
         .max_buf_size(BUFFER_BYTES_MAX);
     builder

@@ -15,6 +15,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// Time for a request's head.
     pub header_timeout: Duration,
+    /// Time that an HTTP/1 connection may wait for its next request.
+    pub idle_timeout: Duration,
     /// Time for a request's body; the body must also keep up 1 KiB/s after its first five seconds.
     pub body_timeout: Duration,
     /// Time a stop waits for requests under way.
@@ -57,6 +59,7 @@ impl Default for Settings {
             hosts: Vec::new(),
             connections_max: 4096,
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
             write_bytes_max: 16 << 20,

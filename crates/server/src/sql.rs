@@ -1,23 +1,25 @@
 //! `GET|POST /api/sql` and `/api/tables`.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request, State as Extract};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::body::{self, BodyLimit};
 use crate::fault::Fault;
 use crate::form::{Params, media_type};
-use crate::gate::{CancelOnDrop, GateError};
-use crate::parts::{BytesStream, SqlAnswer, SqlFormat, SqlRequest};
+use crate::gate::GateError;
+use crate::parts::{BytesStream, SqlAnswer, SqlFailure, SqlFault, SqlFormat, SqlRequest};
 use crate::prom::time;
 use crate::state::{App, State};
 
@@ -97,50 +99,68 @@ async fn answer(app: &App, headers: &HeaderMap, asked: Asked) -> Result<Response
         None => settings.query_timeout,
         Some(text) => time::timeout(&Params::parse(&format!("timeout={text}"))?, settings.query_timeout)?,
     };
-    let deadline = tokio::time::Instant::now() + timeout;
-    let cancel = Arc::new(AtomicBool::new(false));
+    let deadline = Instant::now() + timeout;
     let request = SqlRequest {
         sql: statement(asked.q)?,
         format: format(asked.format.as_deref(), headers)?,
         limit: asked.limit.unwrap_or(usize::MAX).min(settings.sql_rows_max),
         truncate: asked.limit.is_some_and(|limit| limit <= settings.sql_rows_max),
         deadline: deadline.into_std(),
-        cancel: Arc::clone(&cancel),
     };
-    let held = Held { _slot: app.gate.enter(deadline).await.map_err(gate_fault)?, _cancel: CancelOnDrop(cancel) };
+    let slot = app.gate.enter(deadline).await.map_err(gate_fault)?;
     let started = tokio::time::timeout_at(deadline, async {
         let mut answer = app.parts.sql.query(request).await?;
         // The first chunk is awaited before the head is sent, so that early faults still have a status of their own.
         let first = answer.body.next().await.transpose()?;
         Ok::<_, Fault>((answer, first))
     });
-    let late = || {
-        Fault::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "timeout",
-            format!("query took longer than {} s", timeout.as_secs_f64()),
-        )
-    };
-    let (SqlAnswer { content_type, body }, first) = started.await.map_err(|_| late())??;
+    let (SqlAnswer { content_type, body }, first) = started.await.map_err(|_| late(timeout))??;
     let first = futures::stream::iter(first.map(Ok));
-    let body = Body::from_stream(held_by(first.chain(body).boxed(), held));
+    let body = Body::from_stream(ended_at(deadline, timeout, first.chain(body).boxed(), slot));
     let mut answer = body.into_response();
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     Ok(answer)
 }
 
-/// What lives as long as the answer is being sent: the slot, and the flag that its end sets.
-struct Held {
-    _slot: OwnedSemaphorePermit,
-    _cancel: CancelOnDrop,
+fn late(timeout: Duration) -> Fault {
+    let message = format!("query took longer than {} s", timeout.as_secs_f64());
+    Fault::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
 }
 
-fn held_by(body: BytesStream, held: Held) -> BytesStream {
-    body.map(move |chunk| {
-        let _alive = &held;
-        chunk
-    })
-    .boxed()
+/// The same body, cut with an error at the deadline. Query and slot are held by a task of their own and not by the answer:
+/// a client that stops reading must not keep them.
+fn ended_at(
+    deadline: Instant,
+    timeout: Duration,
+    mut body: BytesStream,
+    slot: OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<Bytes, SqlFailure>> + Send {
+    let (send, receive) = tokio::sync::mpsc::channel(1);
+    let (whole, ended) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let _slot = slot;
+        let pump = async {
+            while let Some(chunk) = body.next().await {
+                if send.send(chunk).await.is_err() {
+                    return;
+                }
+            }
+            // Nobody left to tell: then nobody takes a part for the whole.
+            let _ = whole.send(());
+        };
+        tokio::select! {
+            () = pump => {}
+            () = send.closed() => {}
+            () = tokio::time::sleep_until(deadline) => {}
+        }
+    });
+    let cut = async move {
+        ended.await.is_err().then(|| {
+            let message = late(timeout).message;
+            Err(SqlFailure { fault: SqlFault::Timeout, message, hint: None, line: None, column: None })
+        })
+    };
+    ReceiverStream::new(receive).chain(futures::stream::once(cut).filter_map(std::future::ready))
 }
 
 fn statement(text: Option<String>) -> Result<String, Fault> {

@@ -1,7 +1,5 @@
 //! SQL as a service: a statement in, a stream of formatted bytes out.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -34,8 +32,6 @@ pub struct SqlRequest {
     pub truncate: bool,
     /// When to give up.
     pub deadline: Instant,
-    /// Set when the client has gone.
-    pub cancel: Arc<AtomicBool>,
 }
 
 /// Formats of an answer.

@@ -230,7 +230,7 @@ impl SeriesSet for Snapshot {
 }
 
 impl SqlService for World {
-    /// Answers `SELECT 1`, fails on anything that holds `fail`, and never ends on `sleep`.
+    /// Answers `SELECT 1`, fails on anything that holds `fail`, never begins on `sleep` and never ends on `endless`.
     fn query(&self, request: SqlRequest) -> BoxFuture<'static, Result<SqlAnswer, SqlFailure>> {
         *lock(&self.asked) = Some(request.clone());
         let failure = |fault| SqlFailure {
@@ -249,6 +249,10 @@ impl SqlService for World {
             }
             if request.sql.contains("fail") {
                 return Err(failure(SqlFault::Plan));
+            }
+            if request.sql.contains("endless") {
+                let body = futures::stream::repeat_with(|| Ok(Bytes::from_static(b"more\n"))).boxed();
+                return Ok(SqlAnswer { content_type: request.format.mime(), body });
             }
             let body = match request.format {
                 SqlFormat::Csv => "one\n1\n".to_owned(),

@@ -81,3 +81,10 @@ async fn only_known_hosts_are_answered_when_a_list_is_given() {
     assert_eq!(ask("[::1]:4280").await, 200);
     assert_eq!(ask("rebound.example:4280").await, 421);
 }
+
+#[tokio::test]
+async fn two_hosts_are_refused() {
+    let server = Server::new();
+    let request = Request::get("/-/healthy").header("host", "localhost").header("host", "evil.example");
+    assert_eq!(server.send(request.body(Body::empty()).expect("valid request")).await.status, 400);
+}

@@ -76,6 +76,34 @@ async fn clients_that_say_nothing_or_too_little_are_dropped() {
 }
 
 #[tokio::test]
+async fn connections_between_requests_are_closed_after_the_idle_time_and_not_before() {
+    let running = start(|settings| {
+        settings.header_timeout = Duration::from_millis(50);
+        settings.idle_timeout = Duration::from_millis(400);
+    })
+    .await;
+    let mut stream = TcpStream::connect(running.address).await.expect("connected");
+    for _ in 0..2 {
+        exchange(&mut stream, HEALTHY, "healthy\n").await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    // Still open after more than the time for a head; a head that has begun must be finished in that time.
+    let answer = exchange(&mut stream, HEALTHY, "healthy\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let rest = exchange(&mut stream, "", "never said").await;
+    assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 408"), "closed by the server: {rest}");
+}
+
+#[tokio::test]
+async fn a_second_head_that_does_not_end_is_dropped() {
+    let running = start(|settings| settings.header_timeout = Duration::from_millis(50)).await;
+    let mut stream = TcpStream::connect(running.address).await.expect("connected");
+    exchange(&mut stream, HEALTHY, "healthy\n").await;
+    let answer = exchange(&mut stream, "GET / HTTP/1.1\r\nHo", "never said").await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
 async fn connections_are_limited_and_places_come_back() {
     let running = start(|settings| settings.connections_max = 1).await;
     let mut held = TcpStream::connect(running.address).await.expect("connected");

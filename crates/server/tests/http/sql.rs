@@ -79,12 +79,27 @@ async fn limits_and_timeouts_are_bounded_by_the_server() {
     assert_eq!((answer.status.as_u16(), answer.json()["error"]["code"].clone()), (408, json!("timeout")));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_reading_holds_a_slot_no_longer_than_its_query_may_take() {
+    let server = Server::with(|settings| (settings.queries_max, settings.query_queue_max) = (1, 0));
+    let request = Request::get("/api/sql?q=endless&timeout=5").body(Body::empty()).expect("valid request");
+    let answer = tower::ServiceExt::oneshot(server.router.clone(), request).await.expect("infallible");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(server.get("/api/sql?q=SELECT+1").await.status, 503);
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    assert_eq!(server.get("/api/sql?q=SELECT+1").await.status, 200);
+    let whole = axum::body::to_bytes(answer.into_body(), usize::MAX).await;
+    assert!(whole.is_err(), "a part is not taken for the whole");
+}
+
 #[tokio::test]
-async fn an_ended_or_dropped_query_is_cancelled() {
-    let server = Server::new();
-    server.get("/api/sql?q=sleep&timeout=0.05").await;
-    let asked = lock(&server.world.asked).clone().expect("asked");
-    assert!(asked.cancel.load(std::sync::atomic::Ordering::Acquire));
+async fn a_client_that_goes_away_frees_its_slot() {
+    let server = Server::with(|settings| (settings.queries_max, settings.query_queue_max) = (1, 0));
+    let request = Request::get("/api/sql?q=endless").body(Body::empty()).expect("valid request");
+    drop(tower::ServiceExt::oneshot(server.router.clone(), request).await.expect("infallible"));
+    while server.get("/api/sql?q=SELECT+1").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
