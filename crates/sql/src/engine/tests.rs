@@ -1,3 +1,5 @@
+//! The engine over a store in memory: what is answered, what is refused, and where faults are.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! Reading back from a store in memory.
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
