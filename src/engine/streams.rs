@@ -212,13 +212,14 @@ fn record(core: &Core, event: &Event) -> Result<(), EngineError> {
     // Keys begin with the time, because the control log keeps the newest by key.
     let key = format!("{:013}-{}", event.start.0.max(0), event.id);
     let value = as_json(event, &key);
-    match core.control.put(Kind::Anomaly, &key, &value) {
-        Ok(_) => core.tallies.events.fetch_add(1, Ordering::Relaxed),
-        Err(err @ (ControlError::Log(_) | ControlError::Index { .. } | ControlError::Disk { .. })) => {
+    if let Err(err) = core.control.put(Kind::Anomaly, &key, &value) {
+        if matches!(err, ControlError::Log(_) | ControlError::Index { .. } | ControlError::Disk { .. }) {
             return Err(err.into());
         }
-        Err(err) => return Ok(tracing::warn!(%err, event = %event.id, "event not recorded")),
-    };
+        tracing::warn!(%err, event = %event.id, "event not recorded");
+        return Ok(());
+    }
+    core.tallies.events.fetch_add(1, Ordering::Relaxed);
     core.tell(server::LiveKind::Anomaly, value);
     Ok(())
 }
