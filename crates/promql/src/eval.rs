@@ -68,6 +68,8 @@ pub struct Options {
     pub cancel: Option<Arc<AtomicBool>>,
     /// Threads that read and fold series side by side; 1 keeps everything on the caller's thread.
     pub threads: usize,
+    /// The text that was parsed; with it, warnings and infos end with the line and column they are about.
+    pub text: Option<Arc<str>>,
 }
 
 impl Default for Options {
@@ -81,6 +83,7 @@ impl Default for Options {
             deadline: None,
             cancel: None,
             threads: 1,
+            text: None,
         }
     }
 }
@@ -249,8 +252,8 @@ impl Context<'_> {
             ExprKind::Vector(selector) => self.vector(selector, steps, selector::Pick::Value).map(Operand::Rows),
             ExprKind::Matrix(_) | ExprKind::Subquery(_) => Err(EvalError::WrongType { found: ValueType::Matrix }),
             ExprKind::Call(call) => self.call(call, steps),
-            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, steps).map(Operand::Rows),
-            ExprKind::Binary(binary) => self.binary(binary, steps),
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.span, steps).map(Operand::Rows),
+            ExprKind::Binary(binary) => self.binary(binary, expr.span, steps),
             ExprKind::Unary(unary) => {
                 let operand = self.eval(&unary.expr, steps)?;
                 Ok(if unary.op == UnaryOp::Minus { operand.negate() } else { operand })

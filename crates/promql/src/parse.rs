@@ -54,9 +54,16 @@ pub fn parse(query: &str) -> Result<Expr, ParseError> {
     match parser.peek() {
         Token::End => Ok(expr),
         Token::Symbol("=") => Err(parser.fault_here("unexpected =", Some("compare with ==".to_owned()))),
-        _ => Err(parser.unexpected("after the expression", None)),
+        _ => Err(parser.unexpected("after the expression", parser.hint_after_expression())),
     }
 }
+
+/// Words that may follow an expression.
+const FOLLOWERS: [&str; 10] =
+    ["and", "or", "unless", "atan2", "by", "without", "offset", "bool", "anchored", "smoothed"];
+
+/// Words that may follow an operator.
+const MATCHERS: [&str; 7] = ["on", "ignoring", "group_left", "group_right", "fill", "fill_left", "fill_right"];
 
 pub(crate) struct Parser<'q> {
     query: &'q str,
@@ -145,6 +152,39 @@ impl Parser<'_> {
             }
         };
         self.fault_here(format!("unexpected {found} {place}"), hint)
+    }
+
+    /// What may be meant by a token that cannot follow an expression.
+    fn hint_after_expression(&self) -> Option<String> {
+        match self.peek() {
+            Token::Ident(word) if MATCHERS.iter().any(|known| known.eq_ignore_ascii_case(word)) => {
+                Some(format!("{word} stands behind an operator, as in a / {word}(…) b"))
+            }
+            Token::Ident(word) if ["by", "without"].iter().any(|known| known.eq_ignore_ascii_case(word)) => {
+                Some(format!("{word} belongs to an aggregation, as in sum {word} (job) (…)"))
+            }
+            // One or two letters are near to too much.
+            Token::Ident(word) => nearest(word, FOLLOWERS.into_iter().chain(MATCHERS))
+                .filter(|_| word.len() > 2)
+                .map(|near| format!("did you mean {near}?"))
+                .or_else(|| Some("an operator is missing".to_owned())),
+            Token::Number(_) | Token::Text(_) | Token::Symbol("(") => Some("an operator is missing".to_owned()),
+            Token::Symbol(")" | "]" | "}") => Some("nothing is open that it could close".to_owned()),
+            Token::Symbol("{") => Some("put all matchers into one pair of braces".to_owned()),
+            Token::Symbol(",") => Some("a query is one expression; join two with or".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Takes the end of what `open` began.
+    fn close(&mut self, symbol: &str, open: Span, place: &str) -> Result<(), ParseError> {
+        if *self.peek() == Token::End {
+            let begun = self.fault(open, "", None);
+            let opening = self.query.get(open.start..open.end).unwrap_or_default();
+            let hint = format!("{opening} at {}:{} is not closed", begun.line, begun.column);
+            return Err(self.unexpected(place, Some(hint)));
+        }
+        self.expect(symbol, place)
     }
 
     fn descend(&mut self) -> Result<(), ParseError> {
@@ -348,13 +388,18 @@ impl Parser<'_> {
                 self.node(ExprKind::Text(text), start)
             }
             Token::Symbol("(") => {
+                let open = self.span();
                 self.bump();
                 let inner = self.expr(0)?;
-                self.expect(")", "in a parenthesis")?;
+                self.close(")", open, "in a parenthesis")?;
                 self.node(ExprKind::Paren(Box::new(inner)), start)
             }
             Token::Symbol("{") => self.vector_selector(None),
             Token::Ident(name) => self.named(&name),
+            Token::Symbol("!") => {
+                let hint = "there is no negation; compare with == 0, or leave series out with unless";
+                Err(self.unexpected("where an expression is expected", Some(hint.to_owned())))
+            }
             _ => Err(self.unexpected("where an expression is expected", None)),
         }
     }
@@ -426,6 +471,7 @@ impl Parser<'_> {
 
     /// Arguments up to and including the closing parenthesis; the opening one is taken already.
     fn args(&mut self) -> Result<Vec<Expr>, ParseError> {
+        let open = self.at.checked_sub(1).and_then(|i| self.tokens.get(i)).map_or(self.span(), |token| token.span);
         let mut args = Vec::new();
         if self.take(")") {
             return Ok(args);
@@ -436,7 +482,14 @@ impl Parser<'_> {
                 return Ok(args);
             }
             let comma = self.span();
-            self.expect(",", "between arguments")?;
+            if !self.take(",") {
+                let place = "between arguments";
+                return match self.peek() {
+                    Token::End => self.close(")", open, place).map(|()| args),
+                    Token::Ident(_) => Err(self.unexpected(place, self.hint_after_expression())),
+                    _ => Err(self.unexpected(place, Some(", or ) is expected".to_owned()))),
+                };
+            }
             if self.is(")") {
                 return Err(self.fault(comma, "a comma after the last argument", Some("leave it out".to_owned())));
             }
@@ -518,7 +571,7 @@ impl Parser<'_> {
         let range = self.window_duration()?;
         if self.take(":") {
             let step = if self.is("]") { None } else { Some(self.window_duration()?) };
-            self.expect("]", "in a subquery")?;
+            self.close("]", open, "in a subquery")?;
             if inner.value_type() != ValueType::Vector {
                 let message = format!("a subquery needs an instant vector, not {}", inner.value_type().with_article());
                 return Err(self.fault(inner.span, message, None));
@@ -526,7 +579,7 @@ impl Parser<'_> {
             let subquery = Subquery { expr: Box::new(inner), range, step, offset: None, at: None };
             return self.node(ExprKind::Subquery(subquery), start);
         }
-        self.expect("]", "in a range")?;
+        self.close("]", open, "in a range")?;
         let ExprKind::Vector(selector) = inner.kind else {
             let hint = Some("for a window over an expression write a subquery: expr[1h:5m]".to_owned());
             return Err(self.fault(open, "a range must directly follow a selector", hint));

@@ -9,7 +9,7 @@ use super::average::{Mean, Sum, Variance, quantile};
 use super::context::{Context, Steps};
 use super::error::EvalError;
 use super::rows::{ABSENT, Row, is_absent};
-use crate::ast::{Aggregate, AggregateOp, Grouping};
+use crate::ast::{Aggregate, AggregateOp, Grouping, Span};
 use crate::native::describe;
 use crate::number::format_number;
 
@@ -20,15 +20,16 @@ pub(crate) struct RowGroup {
 }
 
 impl Context<'_> {
-    pub(crate) fn aggregate(&self, aggregate: &Aggregate, steps: &Steps) -> Result<Vec<Row>, EvalError> {
+    pub(crate) fn aggregate(&self, aggregate: &Aggregate, span: Span, steps: &Steps) -> Result<Vec<Row>, EvalError> {
         let param = match (&aggregate.param, aggregate.op) {
             (Some(param), op) if op != AggregateOp::CountValues => self.scalar(param, steps)?,
             _ => Vec::new(),
         };
         // Parameters are judged before data are, and also without any.
+        let param_span = aggregate.param.as_ref().map_or(span, |param| param.span);
         match aggregate.op {
-            AggregateOp::Quantile => self.doubt_quantiles(&param),
-            op => self.check_choice(op, &param)?,
+            AggregateOp::Quantile => self.doubt_quantiles(&param, param_span),
+            op => self.check_choice(op, &param, param_span)?,
         }
         let rows = self.rows(&aggregate.expr, steps)?;
         if rows.is_empty() {
@@ -37,7 +38,7 @@ impl Context<'_> {
         match aggregate.op {
             AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
                 let groups = group(&rows, &aggregate.grouping);
-                self.choose(aggregate.op, &param, rows, &groups, steps)
+                self.choose((aggregate.op, span), &param, rows, &groups, steps)
             }
             AggregateOp::CountValues => {
                 let name = match &aggregate.param {
@@ -46,13 +47,13 @@ impl Context<'_> {
                 };
                 self.count_values(&name, &rows, &aggregate.grouping, steps)
             }
-            op => self.fold(op, &param, &rows, &aggregate.grouping, steps),
+            op => self.fold((op, aggregate.expr.span), &param, &rows, &aggregate.grouping, steps),
         }
     }
 
     fn fold(
         &self,
-        op: AggregateOp,
+        (op, span): (AggregateOp, Span),
         param: &[f64],
         rows: &[Row],
         grouping: &Grouping,
@@ -67,7 +68,7 @@ impl Context<'_> {
             let drop_name = members.iter().any(|row| row.drop_name);
             let mut row = Row::floats(groups[g].labels.clone(), drop_name, values);
             if members.iter().any(|member| !member.natives.is_none()) {
-                self.fold_natives(op, &members, &mut row);
+                self.fold_natives((op, span), &members, &mut row);
                 self.charge_held(row.natives.weight())?;
             }
             Ok(row)

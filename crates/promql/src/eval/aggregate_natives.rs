@@ -8,12 +8,12 @@ use super::context::Context;
 use super::native_windows::combined;
 use super::notes::{Note, Seen};
 use super::rows::{ABSENT, Row, is_absent};
-use crate::ast::AggregateOp;
+use crate::ast::{AggregateOp, Span};
 
 impl Context<'_> {
     /// Completes `row`, the aggregate of the floats of `members`, by their histograms: sums and means are theirs where no
     /// float stands beside them, counts take both, everything else leaves them out and says so.
-    pub(crate) fn fold_natives(&self, op: AggregateOp, members: &[&Row], row: &mut Row) {
+    pub(crate) fn fold_natives(&self, (op, span): (AggregateOp, Span), members: &[&Row], row: &mut Row) {
         let seen = Seen::default();
         let n = row.values.len();
         let mut gathered: Vec<&Histogram> = Vec::with_capacity(members.len());
@@ -43,9 +43,9 @@ impl Context<'_> {
             }
         }
         if ignored {
-            self.inform_ignored(op.name());
+            self.inform_ignored(op.name(), span);
         }
         let first = members.iter().find(|member| !member.natives.is_none());
-        self.tell(&seen, first.map_or("", |member| member.labels.metric()));
+        self.tell(&seen, first.map_or("", |member| member.labels.metric()), span);
     }
 }

@@ -120,7 +120,7 @@ impl Variance {
     }
 }
 
-/// The φ-quantile with linear interpolation; sorts `values`, NaN lowest. NaN for an empty list or a NaN φ, the
+/// The φ-quantile with linear interpolation; reorders `values`, NaN lowest. NaN for an empty list or a NaN φ, the
 /// infinities for φ outside of [0, 1].
 pub(crate) fn quantile(phi: f64, values: &mut [f64]) -> f64 {
     if values.is_empty() || phi.is_nan() {
@@ -132,12 +132,14 @@ pub(crate) fn quantile(phi: f64, values: &mut [f64]) -> f64 {
     if phi > 1.0 {
         return f64::INFINITY;
     }
-    values.sort_unstable_by(|a, b| b.is_nan().cmp(&a.is_nan()).then(a.total_cmp(b)));
     let rank = phi * (values.len() - 1) as f64;
-    let low = rank.floor() as usize;
-    let high = (low + 1).min(values.len() - 1);
+    let low = (rank.floor() as usize).min(values.len() - 1);
     let weight = rank - rank.floor();
-    values[low] * (1.0 - weight) + values[high] * weight
+    // Two neighbours are wanted, not the whole order: the upper one is the least of what lies above the lower one.
+    let order = |a: &f64, b: &f64| b.is_nan().cmp(&a.is_nan()).then(a.total_cmp(b));
+    let (_, &mut lower, above) = values.select_nth_unstable_by(low, order);
+    let upper = above.iter().copied().min_by(order).unwrap_or(lower);
+    lower * (1.0 - weight) + upper * weight
 }
 
 #[cfg(test)]
@@ -170,5 +172,7 @@ mod tests {
         assert_eq!(quantile(0.5, &mut [3.0, 1.0, 2.0, 4.0]), 2.5);
         assert_eq!(quantile(1.5, &mut [1.0]), f64::INFINITY);
         assert!(quantile(0.0, &mut [1.0, f64::NAN]).is_nan());
+        assert_eq!(quantile(1.0, &mut [1.0, 7.0, f64::NAN]), 7.0);
+        assert_eq!(quantile(0.7, &mut [4.0]), 4.0);
     }
 }

@@ -5,10 +5,10 @@ use super::context::{Context, Steps};
 use super::error::EvalError;
 use super::rows::{ABSENT, Row, is_absent};
 use super::{Operand, Point, matching};
-use crate::ast::{Binary, BinaryOp, Side, ValueType};
+use crate::ast::{Binary, BinaryOp, Side, Span, ValueType};
 
 impl Context<'_> {
-    pub(crate) fn binary(&self, binary: &Binary, steps: &Steps) -> Result<Operand, EvalError> {
+    pub(crate) fn binary(&self, binary: &Binary, span: Span, steps: &Steps) -> Result<Operand, EvalError> {
         let left = self.eval(&binary.left, steps)?;
         let right = self.eval(&binary.right, steps)?;
         match (left, right) {
@@ -17,16 +17,16 @@ impl Context<'_> {
                 Ok(Operand::Scalar(values))
             }
             (Operand::Rows(rows), Operand::Scalar(numbers)) => {
-                Ok(Operand::Rows(self.with_scalar(binary, rows, &numbers, Side::Left)))
+                Ok(Operand::Rows(self.with_scalar((binary, span), rows, &numbers, Side::Left)))
             }
             (Operand::Scalar(numbers), Operand::Rows(rows)) => {
-                Ok(Operand::Rows(self.with_scalar(binary, rows, &numbers, Side::Right)))
+                Ok(Operand::Rows(self.with_scalar((binary, span), rows, &numbers, Side::Right)))
             }
             (Operand::Rows(left), Operand::Rows(right)) => {
                 let rows = if binary.op.is_set() {
                     matching::set(binary, left, right, steps.n)
                 } else {
-                    matching::join(self, binary, &left, &right, steps.n)?
+                    matching::join(self, (binary, span), &left, &right, steps.n)?
                 };
                 self.charge_held(rows.iter().map(Row::weight).sum())?;
                 Ok(Operand::Rows(rows))
@@ -36,7 +36,13 @@ impl Context<'_> {
     }
 
     /// The vector stands on `side`.
-    fn with_scalar(&self, binary: &Binary, mut rows: Vec<Row>, numbers: &[f64], side: Side) -> Vec<Row> {
+    fn with_scalar(
+        &self,
+        (binary, span): (&Binary, Span),
+        mut rows: Vec<Row>,
+        numbers: &[f64],
+        side: Side,
+    ) -> Vec<Row> {
         let filters = binary.op.is_comparison() && !binary.returns_bool;
         let mut combine = Combine::new(binary);
         for row in &mut rows {
@@ -64,7 +70,7 @@ impl Context<'_> {
                 }
             }
         }
-        combine.tell(self);
+        combine.tell(self, span);
         rows.retain(|row| !row.is_empty());
         rows
     }

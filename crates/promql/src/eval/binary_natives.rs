@@ -9,7 +9,7 @@ use super::Point;
 use super::binary::compute;
 use super::context::Context;
 use super::notes::{Note, Operation, Seen};
-use crate::ast::{Binary, BinaryOp};
+use crate::ast::{Binary, BinaryOp, Span};
 use crate::native::{self, Keep, Total};
 
 /// One operator at work; gathers what must be said about the points it met.
@@ -46,15 +46,15 @@ impl<'b> Combine<'b> {
     }
 
     /// Tells what was met.
-    pub(crate) fn tell(self, context: &Context<'_>) {
+    pub(crate) fn tell(self, context: &Context<'_>, span: Span) {
         let symbol = self.binary.op.symbol();
         for (left, right) in &self.mismatches {
-            context.inform_types(symbol, left, right);
+            context.inform_types(symbol, left, right, span);
         }
         if self.incompatible {
-            context.warn(format!("incompatible bucket layout encountered for binary operator {symbol}"));
+            context.warn(span, format!("incompatible bucket layout encountered for binary operator {symbol}"));
         }
-        context.tell(&self.seen, "");
+        context.tell(&self.seen, "", span);
     }
 
     fn outcome(&mut self, left: &Point, right: &Point) -> Outcome {

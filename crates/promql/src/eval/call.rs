@@ -8,7 +8,7 @@ use super::over_time::kernel;
 use super::rows::{Natives, Row, is_absent};
 use super::selector::Pick;
 use super::{Operand, extended, instants};
-use crate::ast::{Call, Expr, ExprKind, Extension, ValueType};
+use crate::ast::{Call, Expr, ExprKind, Extension, Span, ValueType};
 
 /// Endings that say "counter" in the field's naming rules.
 const COUNTER_ENDINGS: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
@@ -97,7 +97,7 @@ impl Context<'_> {
                 let seen = Seen::default();
                 let mixed = |mixed: &Mixed<'_>| rule.apply(mixed, kernel, &seen);
                 let slots = source.slide_mixed((&columns, &histograms), steps, [param(0), param(1)], kernel, mixed);
-                self.tell(&seen, labels.metric());
+                self.tell(&seen, labels.metric(), window.span);
                 slots
             };
             let row = Row { labels, drop_name: dropped || !keeps_name, values, natives };
@@ -109,15 +109,15 @@ impl Context<'_> {
         })?;
         let rows: Vec<Row> = rows.into_iter().flatten().collect();
         if !rows.is_empty() {
-            self.check_params(name, &params)?;
+            self.check_params(name, &params, args[0].span)?;
         }
         if matches!(name, "rate" | "increase") {
-            self.doubt_counters(&rows);
+            self.doubt_counters(&rows, window.span);
         }
         Ok(rows)
     }
 
-    fn check_params(&self, name: &str, params: &[Vec<f64>]) -> Result<(), EvalError> {
+    fn check_params(&self, name: &str, params: &[Vec<f64>], span: Span) -> Result<(), EvalError> {
         match name {
             "double_exponential_smoothing" => {
                 let places = ["smoothing factor", "trend factor"];
@@ -127,24 +127,24 @@ impl Context<'_> {
                     }
                 }
             }
-            "quantile_over_time" => self.doubt_quantiles(params.first().map_or(&[], Vec::as_slice)),
+            "quantile_over_time" => self.doubt_quantiles(params.first().map_or(&[], Vec::as_slice), span),
             _ => {}
         }
         Ok(())
     }
 
-    pub(crate) fn doubt_quantiles(&self, phis: &[f64]) {
+    pub(crate) fn doubt_quantiles(&self, phis: &[f64], span: Span) {
         for phi in phis.iter().filter(|phi| !(0.0..=1.0).contains(*phi)) {
-            self.warn(format!("quantile value should be between 0 and 1, got {}", crate::format_number(*phi)));
+            self.warn(span, format!("quantile value should be between 0 and 1, got {}", crate::format_number(*phi)));
         }
     }
 
-    fn doubt_counters(&self, rows: &[Row]) {
+    fn doubt_counters(&self, rows: &[Row], span: Span) {
         for row in rows.iter().filter(|row| row.values.iter().any(|value| !is_absent(*value))) {
             let name = row.labels.metric();
             if !name.is_empty() && !COUNTER_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
                 let endings = COUNTER_ENDINGS.join("/");
-                self.inform(format!("metric might not be a counter, name does not end in {endings}: {name:?}"));
+                self.inform(span, format!("metric might not be a counter, name does not end in {endings}: {name:?}"));
             }
         }
     }

@@ -8,13 +8,13 @@ use super::error::EvalError;
 use super::hash;
 use super::rows::{ABSENT, Natives, Row};
 use super::sort::by_value_desc;
-use crate::ast::AggregateOp;
+use crate::ast::{AggregateOp, Span};
 use crate::number::format_number;
 
 impl Context<'_> {
     pub(crate) fn choose(
         &self,
-        op: AggregateOp,
+        (op, span): (AggregateOp, Span),
         param: &[f64],
         mut rows: Vec<Row>,
         groups: &[RowGroup],
@@ -29,7 +29,7 @@ impl Context<'_> {
         if ranks && rows.iter().any(|row| row.natives.iter().next().is_some()) {
             // Histograms have no order.
             if param.iter().any(|k| *k >= 1.0) {
-                self.inform_ignored(op.name());
+                self.inform_ignored(op.name(), span);
             }
             rows.iter_mut().for_each(|row| row.natives = Natives::default());
         }
@@ -66,7 +66,7 @@ impl Context<'_> {
     }
 
     /// Judges the parameter of an operator that chooses series; others have none to judge.
-    pub(crate) fn check_choice(&self, op: AggregateOp, param: &[f64]) -> Result<(), EvalError> {
+    pub(crate) fn check_choice(&self, op: AggregateOp, param: &[f64], span: Span) -> Result<(), EvalError> {
         let is_ratio = op == AggregateOp::LimitRatio;
         let place = match op {
             AggregateOp::Topk => "k of topk",
@@ -88,11 +88,14 @@ impl Context<'_> {
             }
             if is_ratio && !(-1.0..=1.0).contains(&found) {
                 let capped = found.clamp(-1.0, 1.0);
-                self.warn(format!(
-                    "ratio value should be between -1 and 1, got {}, capping to {}",
-                    format_number(found),
-                    format_number(capped)
-                ));
+                self.warn(
+                    span,
+                    format!(
+                        "ratio value should be between -1 and 1, got {}, capping to {}",
+                        format_number(found),
+                        format_number(capped)
+                    ),
+                );
             }
         }
         Ok(())

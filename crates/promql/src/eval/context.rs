@@ -1,6 +1,6 @@
 //! One evaluation: its grid, limits, counters and notes, and work spread over threads.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -10,8 +10,9 @@ use series::{Histogram, Matcher, Millis, ResetHint, Select, SelectRequest, Serie
 use super::error::EvalError;
 use super::native_windows::NativeSample;
 use super::{Answer, Options, Stats, Value};
-use crate::ast::{At, DurationExpr};
+use crate::ast::{At, DurationExpr, Span};
 use crate::native::is_reset;
+use crate::parse::error::position;
 
 /// Below this many slots a thread costs more than it gains.
 const SLOTS_PER_THREAD: usize = 20_000;
@@ -108,10 +109,11 @@ impl Hints {
     }
 }
 
+/// Texts, each with the place it is about.
 #[derive(Default)]
 struct Notes {
-    warnings: BTreeSet<String>,
-    infos: BTreeSet<String>,
+    warnings: BTreeMap<String, Span>,
+    infos: BTreeMap<String, Span>,
 }
 
 /// Most notes kept of each kind; further ones say nothing new to a reader.
@@ -166,10 +168,17 @@ impl<'a> Context<'a> {
 
     pub(crate) fn answer(self, value: Value) -> Answer {
         let notes = self.notes.into_inner().unwrap_or_default();
+        let placed = |(note, span): (String, Span)| match &self.options.text {
+            Some(text) => {
+                let (line, column) = position(text, span);
+                format!("{note} ({line}:{column})")
+            }
+            None => note,
+        };
         Answer {
             value,
-            warnings: notes.warnings.into_iter().collect(),
-            infos: notes.infos.into_iter().collect(),
+            warnings: notes.warnings.into_iter().map(placed).collect(),
+            infos: notes.infos.into_iter().map(placed).collect(),
             stats: Stats { series: self.series.into_inner(), samples_read: self.samples.into_inner() },
         }
     }
@@ -208,19 +217,21 @@ impl<'a> Context<'a> {
         if read > limit { Err(EvalError::TooManySamples { read, limit }) } else { Ok(()) }
     }
 
-    pub(crate) fn warn(&self, note: impl Into<String>) {
+    /// Says that a result is missing or doubtful because of what stands at `span`.
+    pub(crate) fn warn(&self, span: Span, note: impl Into<String>) {
         if let Ok(mut notes) = self.notes.lock()
             && notes.warnings.len() < NOTES_MAX
         {
-            notes.warnings.insert(format!("PromQL warning: {}", note.into()));
+            notes.warnings.insert(format!("PromQL warning: {}", note.into()), span);
         }
     }
 
-    pub(crate) fn inform(&self, note: impl Into<String>) {
+    /// Remarks on what stands at `span`.
+    pub(crate) fn inform(&self, span: Span, note: impl Into<String>) {
         if let Ok(mut notes) = self.notes.lock()
             && notes.infos.len() < NOTES_MAX
         {
-            notes.infos.insert(format!("PromQL info: {}", note.into()));
+            notes.infos.insert(format!("PromQL info: {}", note.into()), span);
         }
     }
 

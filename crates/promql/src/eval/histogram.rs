@@ -8,7 +8,7 @@ use super::context::{Context, Hints, Steps};
 use super::error::EvalError;
 use super::notes::of_metric;
 use super::rows::{ABSENT, Row, is_absent, join_equal};
-use crate::ast::Expr;
+use crate::ast::{Expr, Span};
 use crate::native;
 use crate::number::{format_open_metrics, parse_float};
 
@@ -17,6 +17,9 @@ const BOUND: &str = "le";
 
 /// Relative difference below which two neighbouring counts are the same but for rounding.
 const COUNT_TOLERANCE: f64 = 1e-12;
+
+/// Buckets that a histogram has more or less, for weighing work.
+const BUCKETS_USUAL: usize = 12;
 
 /// The buckets of one histogram: bounds rising, equal bounds side by side.
 struct Histogram {
@@ -42,8 +45,8 @@ impl Context<'_> {
     pub(crate) fn histogram_quantile(&self, args: &[Expr], steps: &Steps) -> Result<Vec<Row>, EvalError> {
         let phis = self.scalar(&args[0], steps)?;
         let histograms = self.histograms(&args[1], steps)?;
-        self.doubt_quantiles(&phis);
-        Ok(self.quantile_rows(&histograms, &phis, steps))
+        self.doubt_quantiles(&phis, args[0].span);
+        self.quantile_rows(&histograms, &phis, args[1].span, steps)
     }
 
     pub(crate) fn histogram_quantiles(&self, args: &[Expr], steps: &Steps) -> Result<Vec<Row>, EvalError> {
@@ -55,8 +58,8 @@ impl Context<'_> {
         let mut rows = Vec::new();
         for arg in &args[2..] {
             let phis = self.scalar(arg, steps)?;
-            self.doubt_quantiles(&phis);
-            for row in self.quantile_rows(&histograms, &phis, steps) {
+            self.doubt_quantiles(&phis, arg.span);
+            for row in self.quantile_rows(&histograms, &phis, args[0].span, steps)? {
                 if row.labels.get(&name).is_some() {
                     return Err(EvalError::BadLabelName { found: format!("{name} (it is taken already)") });
                 }
@@ -70,37 +73,44 @@ impl Context<'_> {
         let (lower, upper) = (self.scalar(&args[0], steps)?, self.scalar(&args[1], steps)?);
         let histograms = self.histograms(&args[2], steps)?;
         let native = histograms.native.iter().filter_map(|row| {
-            self.estimates(row, steps.n, |i, histogram| native::fraction(lower[i], upper[i], histogram))
+            self.estimates((row, args[2].span), steps.n, |i, histogram| native::fraction(lower[i], upper[i], histogram))
         });
         let classic = histograms
             .classic
             .iter()
-            .map(|histogram| histogram.row(steps, |i, buckets| fraction(lower[i], upper[i], coalesce(buckets))));
+            .map(|histogram| histogram.row(steps, |i, buckets| fraction(lower[i], upper[i], buckets)));
         Ok(native.chain(classic).collect())
     }
 
-    fn quantile_rows(&self, histograms: &Histograms, phis: &[f64], steps: &Steps) -> Vec<Row> {
-        let native = histograms
-            .native
-            .iter()
-            .filter_map(|row| self.estimates(row, steps.n, |i, histogram| native::quantile(phis[i], histogram)));
-        let classic = histograms.classic.iter().map(|histogram| self.quantile_row(histogram, phis, steps));
-        native.chain(classic).collect()
+    fn quantile_rows(
+        &self,
+        histograms: &Histograms,
+        phis: &[f64],
+        span: Span,
+        steps: &Steps,
+    ) -> Result<Vec<Row>, EvalError> {
+        let (native, classic) = (&histograms.native, &histograms.classic);
+        let rows = self.each(native.len() + classic.len(), steps.n * BUCKETS_USUAL, |i| match native.get(i) {
+            Some(row) => Ok(self.estimates((row, span), steps.n, |i, histogram| native::quantile(phis[i], histogram))),
+            None => Ok(Some(self.quantile_row(&classic[i - native.len()], phis, span, steps))),
+        })?;
+        Ok(rows.into_iter().flatten().collect())
     }
 
-    fn quantile_row(&self, histogram: &Histogram, phis: &[f64], steps: &Steps) -> Row {
-        let forced = std::cell::Cell::new(false);
+    fn quantile_row(&self, histogram: &Histogram, phis: &[f64], span: Span, steps: &Steps) -> Row {
+        let mut forced = false;
         let row = histogram.row(steps, |i, buckets| {
-            let (value, repaired) = quantile(phis[i], coalesce(buckets));
-            forced.set(forced.get() || repaired);
+            let (value, repaired) = quantile(phis[i], buckets);
+            forced |= repaired;
             value
         });
-        if forced.get() {
-            self.inform(format!(
+        if forced {
+            let note = format!(
                 "input to histogram_quantile needed to be fixed for monotonicity (see \
                  https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){}",
                 of_metric(histogram.labels.metric())
-            ));
+            );
+            self.inform(span, note);
         }
         row
     }
@@ -120,10 +130,11 @@ impl Context<'_> {
             }
             let Some(bound) = row.labels.get(BOUND).and_then(parse_float) else {
                 let (name, found) = (row.labels.metric(), row.labels.get(BOUND).unwrap_or(""));
-                self.warn(format!(
+                let note = format!(
                     "bucket label {BOUND:?} is missing or has a malformed value of {found:?}{}",
                     of_metric(name)
-                ));
+                );
+                self.warn(arg.span, note);
                 continue;
             };
             let labels = without_bound(&row.labels);
@@ -135,7 +146,7 @@ impl Context<'_> {
         }
         for row in &mut native {
             if let Some(place) = places.get(&without_bound(&row.labels)) {
-                self.part(row, &mut classic[*place]);
+                self.part(row, &mut classic[*place], arg.span);
             }
         }
         for histogram in &mut classic {
@@ -145,7 +156,7 @@ impl Context<'_> {
     }
 
     /// Removes both of a native and a classic histogram where both are present.
-    fn part(&self, native: &mut Row, classic: &mut Histogram) {
+    fn part(&self, native: &mut Row, classic: &mut Histogram, span: Span) {
         let present: Vec<usize> = native.natives.iter().map(|(i, _)| i).collect();
         let mut met = false;
         for i in present {
@@ -157,7 +168,7 @@ impl Context<'_> {
         }
         if met {
             let metric = of_metric(native.labels.metric());
-            self.warn(format!("vector contains a mix of classic and native histograms{metric}"));
+            self.warn(span, format!("vector contains a mix of classic and native histograms{metric}"));
         }
     }
 }
@@ -167,13 +178,20 @@ fn without_bound(labels: &Labels) -> Labels {
 }
 
 impl Histogram {
-    /// `f` of the present buckets at each step that has some.
-    fn row(&self, steps: &Steps, f: impl Fn(usize, Vec<Bucket>) -> f64) -> Row {
+    /// `f` of the present buckets at each step that has some. Counts of equal bounds, as after a change of label spelling
+    /// (`1` and `1.0`), are added up.
+    fn row(&self, steps: &Steps, mut f: impl FnMut(usize, &mut [Bucket]) -> f64) -> Row {
+        let mut present: Vec<Bucket> = Vec::with_capacity(self.buckets.len());
         let value = |i: usize| {
-            let present = self.buckets.iter().filter(|(_, counts)| !is_absent(counts[i]));
-            let buckets: Vec<Bucket> =
-                present.map(|(bound, counts)| Bucket { bound: *bound, count: counts[i] }).collect();
-            if buckets.is_empty() { ABSENT } else { f(i, buckets) }
+            present.clear();
+            for (bound, counts) in &self.buckets {
+                match (counts[i], present.last_mut()) {
+                    (count, _) if is_absent(count) => {}
+                    (count, Some(last)) if last.bound == *bound => last.count += count,
+                    (count, _) => present.push(Bucket { bound: *bound, count }),
+                }
+            }
+            if present.is_empty() { ABSENT } else { f(i, &mut present) }
         };
         let values = (0..steps.n).map(value).collect();
         Row::floats(self.labels.clone(), self.drop_name, values)
@@ -192,18 +210,6 @@ fn by_quantile(row: &Row, name: &str, phis: &[f64]) -> Vec<Row> {
         rows[place].1.values[i] = row.values[i];
     }
     rows.into_iter().map(|(_, row)| row).collect()
-}
-
-/// Adds up buckets of the same bound, as after a change of label spelling (`1` and `1.0`).
-fn coalesce(buckets: Vec<Bucket>) -> Vec<Bucket> {
-    let mut out: Vec<Bucket> = Vec::with_capacity(buckets.len());
-    for bucket in buckets {
-        match out.last_mut() {
-            Some(last) if last.bound == bucket.bound => last.count += bucket.count,
-            _ => out.push(bucket),
-        }
-    }
-    out
 }
 
 /// Makes counts rise: differences of rounding are levelled silently, real falls are reported.
@@ -231,7 +237,7 @@ fn repair(buckets: &mut [Bucket]) -> bool {
 }
 
 /// φ-quantile by straight lines inside buckets, and whether counts had to be repaired.
-fn quantile(phi: f64, mut buckets: Vec<Bucket>) -> (f64, bool) {
+fn quantile(phi: f64, buckets: &mut [Bucket]) -> (f64, bool) {
     if phi.is_nan() {
         return (f64::NAN, false);
     }
@@ -242,7 +248,7 @@ fn quantile(phi: f64, mut buckets: Vec<Bucket>) -> (f64, bool) {
     if buckets[last].bound != f64::INFINITY {
         return (f64::NAN, false);
     }
-    let forced = repair(&mut buckets);
+    let forced = repair(buckets);
     let observations = buckets[last].count;
     if last == 0 || observations == 0.0 || observations.is_nan() {
         return (f64::NAN, false);
@@ -265,7 +271,7 @@ fn quantile(phi: f64, mut buckets: Vec<Bucket>) -> (f64, bool) {
 }
 
 /// Share of the observations between two values, by straight lines inside buckets.
-fn fraction(lower: f64, upper: f64, buckets: Vec<Bucket>) -> f64 {
+fn fraction(lower: f64, upper: f64, buckets: &[Bucket]) -> f64 {
     let last = buckets.len() - 1;
     let total = buckets[last].count;
     let unknown = buckets[last].bound != f64::INFINITY || total == 0.0;
@@ -275,7 +281,7 @@ fn fraction(lower: f64, upper: f64, buckets: Vec<Bucket>) -> f64 {
     if lower >= upper {
         return 0.0;
     }
-    ((rank(upper, &buckets) - rank(lower, &buckets)) / total).max(0.0)
+    ((rank(upper, buckets) - rank(lower, buckets)) / total).max(0.0)
 }
 
 /// Estimated number of observations up to `value`.
@@ -314,18 +320,18 @@ mod tests {
     #[test]
     fn quantiles_of_a_hand_made_histogram() {
         let all = buckets(&[(1.0, 10.0), (2.0, 20.0), (f64::INFINITY, 20.0)]);
-        assert_eq!(quantile(0.25, all.clone()), (0.5, false));
-        assert_eq!(quantile(0.75, all.clone()), (1.5, false));
-        assert_eq!(quantile(2.0, all.clone()).0, f64::INFINITY);
-        assert!(quantile(0.5, buckets(&[(1.0, 10.0)])).0.is_nan());
-        assert_eq!(quantile(0.5, buckets(&[(1.0, 10.0), (2.0, 5.0), (f64::INFINITY, 20.0)])), (1.0, true));
+        assert_eq!(quantile(0.25, &mut all.clone()), (0.5, false));
+        assert_eq!(quantile(0.75, &mut all.clone()), (1.5, false));
+        assert_eq!(quantile(2.0, &mut all.clone()).0, f64::INFINITY);
+        assert!(quantile(0.5, &mut buckets(&[(1.0, 10.0)])).0.is_nan());
+        assert_eq!(quantile(0.5, &mut buckets(&[(1.0, 10.0), (2.0, 5.0), (f64::INFINITY, 20.0)])), (1.0, true));
     }
 
     #[test]
     fn fractions_of_a_hand_made_histogram() {
         let all = buckets(&[(1.0, 10.0), (2.0, 20.0), (f64::INFINITY, 40.0)]);
-        assert_eq!(fraction(0.0, 1.5, all.clone()), 0.375);
-        assert_eq!(fraction(f64::NEG_INFINITY, f64::INFINITY, all.clone()), 1.0);
-        assert_eq!(fraction(2.0, 1.0, all), 0.0);
+        assert_eq!(fraction(0.0, 1.5, &all), 0.375);
+        assert_eq!(fraction(f64::NEG_INFINITY, f64::INFINITY, &all), 1.0);
+        assert_eq!(fraction(2.0, 1.0, &all), 0.0);
     }
 }

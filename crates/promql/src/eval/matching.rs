@@ -13,7 +13,7 @@ use super::binary_natives::Combine;
 use super::context::Context;
 use super::error::EvalError;
 use super::rows::{ABSENT, Row, is_absent, join_equal, without_name};
-use crate::ast::{Binary, BinaryOp, MatchLabels, Side};
+use crate::ast::{Binary, BinaryOp, MatchLabels, Side, Span};
 
 type Groups = HashMap<Labels, Vec<usize>>;
 
@@ -85,7 +85,7 @@ pub(crate) fn set(binary: &Binary, mut left: Vec<Row>, mut right: Vec<Row>, n: u
 /// Arithmetic and comparisons.
 pub(crate) fn join(
     context: &Context<'_>,
-    binary: &Binary,
+    (binary, span): (&Binary, Span),
     left: &[Row],
     right: &[Row],
     n: usize,
@@ -93,7 +93,7 @@ pub(crate) fn join(
     let combine = RefCell::new(Combine::new(binary));
     let join = Join { binary, signature: Signature::new(&binary.matching.labels), n, combine };
     let rows = join.rows(left, right);
-    join.combine.into_inner().tell(context);
+    join.combine.into_inner().tell(context, span);
     rows
 }
 

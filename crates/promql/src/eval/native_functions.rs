@@ -8,7 +8,7 @@ use super::context::{Context, Hints, Steps};
 use super::error::EvalError;
 use super::notes::of_metric;
 use super::rows::{ABSENT, Row};
-use crate::ast::Expr;
+use crate::ast::{Expr, Span};
 use crate::native::{self, Doubt};
 
 impl Context<'_> {
@@ -31,7 +31,7 @@ impl Context<'_> {
     }
 
     /// Tells what was doubtful about the histograms of a metric.
-    pub(crate) fn tell_doubts(&self, doubts: &[Option<Doubt>], metric: &str) {
+    fn tell_doubts(&self, doubts: &[Option<Doubt>], metric: &str, span: Span) {
         let text = |doubt| match doubt {
             Doubt::NoQuantile => "input to histogram_quantile has NaN observations, result is NaN",
             Doubt::SkewedQuantile => "input to histogram_quantile has NaN observations, result is skewed higher",
@@ -39,7 +39,7 @@ impl Context<'_> {
         };
         for doubt in [Doubt::NoQuantile, Doubt::SkewedQuantile, Doubt::LeftOut] {
             if doubts.contains(&Some(doubt)) {
-                self.inform(format!("{}{}", text(doubt), of_metric(metric)));
+                self.inform(span, format!("{}{}", text(doubt), of_metric(metric)));
             }
         }
     }
@@ -47,7 +47,7 @@ impl Context<'_> {
     /// An estimate from each of a row's histograms.
     pub(crate) fn estimates(
         &self,
-        row: &Row,
+        (row, span): (&Row, Span),
         n: usize,
         estimate: impl Fn(usize, &Histogram) -> (f64, Option<Doubt>),
     ) -> Option<Row> {
@@ -59,7 +59,7 @@ impl Context<'_> {
             }
             value
         });
-        self.tell_doubts(&doubts.into_inner(), row.labels.metric());
+        self.tell_doubts(&doubts.into_inner(), row.labels.metric(), span);
         out
     }
 }

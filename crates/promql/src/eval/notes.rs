@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use super::context::Context;
+use crate::ast::Span;
 
 /// Operations between histograms that a remark names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,27 +128,27 @@ impl Seen {
 
 impl Context<'_> {
     /// Tells what was met at series of `metric`.
-    pub(crate) fn tell(&self, seen: &Seen, metric: &str) {
+    pub(crate) fn tell(&self, seen: &Seen, metric: &str, span: Span) {
         let bits = seen.0.get();
         for note in Note::ALL.into_iter().filter(|note| bits & (1 << *note as u8) != 0) {
             if note.is_warning() {
-                self.warn(note.text(metric));
+                self.warn(span, note.text(metric));
             } else {
-                self.inform(note.text(metric));
+                self.inform(span, note.text(metric));
             }
         }
     }
 
     /// Tells that an operator found a combination of samples that it does not take.
-    pub(crate) fn inform_types(&self, symbol: &str, left: &str, right: &str) {
-        self.inform(format!(
-            "incompatible sample types encountered for binary operator {symbol:?}: {left} {symbol} {right}"
-        ));
+    pub(crate) fn inform_types(&self, symbol: &str, left: &str, right: &str, span: Span) {
+        let note =
+            format!("incompatible sample types encountered for binary operator {symbol:?}: {left} {symbol} {right}");
+        self.inform(span, note);
     }
 
     /// Tells that an aggregation left histograms out.
-    pub(crate) fn inform_ignored(&self, aggregation: &str) {
-        self.inform(format!("ignored histogram in {aggregation} aggregation"));
+    pub(crate) fn inform_ignored(&self, aggregation: &str, span: Span) {
+        self.inform(span, format!("ignored histogram in {aggregation} aggregation"));
     }
 }
 

@@ -16,7 +16,7 @@ impl Context<'_> {
             rows.iter_mut().for_each(|row| row.natives = Natives::default());
         }
         if !self.is_instant() {
-            self.warn("sort is ineffective for range queries since results are always ordered by labels");
+            self.warn(args[0].span, "sort is ineffective for range queries since results are always ordered by labels");
         }
         if steps.n > 1 {
             return Ok(rows);

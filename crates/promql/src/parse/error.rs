@@ -19,15 +19,20 @@ pub struct ParseError {
 
 impl ParseError {
     pub(crate) fn new(query: &str, span: Span, message: impl Into<String>, hint: Option<String>) -> Self {
-        let mut start = span.start.min(query.len());
-        while !query.is_char_boundary(start) {
-            start -= 1;
-        }
-        let before = &query[..start];
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        let (line, column) = position(query, span);
         Self { span, line, column, message: message.into(), hint }
     }
+}
+
+/// Line and column, both from 1, at which `span` begins.
+pub(crate) fn position(query: &str, span: Span) -> (usize, usize) {
+    let mut start = span.start.min(query.len());
+    while !query.is_char_boundary(start) {
+        start -= 1;
+    }
+    let before = &query[..start];
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    (before.matches('\n').count() + 1, column)
 }
 
 impl std::fmt::Display for ParseError {

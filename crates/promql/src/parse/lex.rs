@@ -113,8 +113,7 @@ impl Lexer<'_> {
         let start = self.at;
         let Some(symbol) = SYMBOLS.into_iter().find(|symbol| self.rest().starts_with(symbol)) else {
             let found = self.rest().chars().next().unwrap_or(' ');
-            let hint = (!found.is_ascii()).then_some("write names with such characters in quotes: {\"name\"}");
-            return Err(self.fault(start, format!("unexpected character {found:?}"), hint));
+            return Err(self.fault(start, format!("unexpected character {found:?}"), hint_for(found)));
         };
         match symbol {
             "[" => self.brackets += 1,
@@ -247,6 +246,24 @@ impl Lexer<'_> {
         self.at += skip + len;
         Ok(())
     }
+}
+
+/// What may be meant by a character that PromQL does not use.
+fn hint_for(found: char) -> Option<&'static str> {
+    Some(match found {
+        '&' => "write and",
+        '|' => "write or",
+        '.' => "names with dots go in quotes: {\"my.metric\"}",
+        '$' => "variables such as $__rate_interval are replaced by the dashboard before a query is sent",
+        ';' => "one query at a time",
+        '“' | '”' | '„' | '‘' | '’' => "use straight quotes",
+        '−' | '–' => "use the minus sign of the keyboard",
+        '≤' => "write <=",
+        '≥' => "write >=",
+        '≠' => "write !=",
+        _ if !found.is_ascii() => "write names with such characters in quotes: {\"name\"}",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

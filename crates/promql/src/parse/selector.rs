@@ -5,7 +5,7 @@ use series::{METRIC_NAME, MatchOp, Matcher};
 use super::Parser;
 use super::error::ParseError;
 use super::lex::Token;
-use crate::ast::{Expr, ExprKind, VectorSelector};
+use crate::ast::{Expr, ExprKind, Span, VectorSelector};
 
 /// Most matchers of one selector; each may hold a compiled pattern.
 const MATCHERS_MAX: usize = 256;
@@ -19,8 +19,9 @@ impl Parser<'_> {
             self.bump();
             matchers.push(Matcher::equal(METRIC_NAME, name));
         }
+        let open = self.span();
         if self.take("{") {
-            self.braces(name, &mut matchers)?;
+            self.braces(name, open, &mut matchers)?;
         }
         if !matchers.iter().any(|matcher| !matcher.matches_absent()) {
             let message = "a selector needs at least one matcher that does not match the empty text";
@@ -31,7 +32,7 @@ impl Parser<'_> {
         self.node(ExprKind::Vector(selector), start)
     }
 
-    fn braces(&mut self, name: Option<&str>, matchers: &mut Vec<Matcher>) -> Result<(), ParseError> {
+    fn braces(&mut self, name: Option<&str>, open: Span, matchers: &mut Vec<Matcher>) -> Result<(), ParseError> {
         let mut named = name.map(str::to_owned);
         while !self.take("}") {
             let span = self.span();
@@ -56,8 +57,11 @@ impl Parser<'_> {
             if matchers.len() > MATCHERS_MAX {
                 return Err(self.fault(span, format!("more than {MATCHERS_MAX} matchers in a selector"), None));
             }
-            if !self.is("}") {
-                self.expect(",", "in a selector")?;
+            if !self.is("}") && !self.take(",") {
+                return match self.peek() {
+                    Token::End => self.close("}", open, "in a selector"),
+                    _ => Err(self.unexpected("in a selector", Some(", or } is expected".to_owned()))),
+                };
             }
         }
         Ok(())
@@ -72,12 +76,20 @@ impl Parser<'_> {
             Token::Symbol("==") => {
                 return Err(self.fault_here("unexpected == in a selector", Some("match with =".to_owned())));
             }
+            Token::Symbol("-" | ":" | "/" | "@") => {
+                let hint = "label names with such characters go in quotes: {\"my-label\"=\"value\"}";
+                return Err(self.unexpected("in a selector", Some(hint.to_owned())));
+            }
             _ => return Err(self.unexpected("in a selector", Some("=, !=, =~ or !~ is expected".to_owned()))),
         };
         self.bump();
         let span = self.span();
         let Token::Text(value) = self.peek().clone() else {
-            return Err(self.unexpected("in a selector", Some("write the value in quotes".to_owned())));
+            let hint = match self.peek() {
+                Token::Ident(value) => format!("write the value in quotes: \"{value}\""),
+                _ => "write the value in quotes".to_owned(),
+            };
+            return Err(self.unexpected("in a selector", Some(hint)));
         };
         self.bump();
         Matcher::new(label, op, value).map_err(|why| self.fault(span, why.to_string(), None))

@@ -84,6 +84,31 @@ fn faults_point_at_the_character_and_suggest() {
         ("topk(x)", "1:1: topk takes 2 arguments, not 1"),
         ("a and on() group_left b", "1:12: and takes neither group_left nor group_right"),
         ("é", "1:1: unexpected character 'é'; write names with such characters in quotes: {\"name\"}"),
+        ("a adn b", "1:3: unexpected adn after the expression; did you mean and?"),
+        ("a && b", "1:3: unexpected character '&'; write and"),
+        ("up ofset 5m", "1:4: unexpected ofset after the expression; did you mean offset?"),
+        ("foo by (x)", "1:5: unexpected by after the expression; by belongs to an aggregation, as in sum by (job) (…)"),
+        ("a on(x) b", "1:3: unexpected on after the expression; on stands behind an operator, as in a / on(…) b"),
+        ("foo bar", "1:5: unexpected bar after the expression; an operator is missing"),
+        ("sum(rate(x[5m])", "1:16: unexpected end of the query between arguments; ( at 1:4 is not closed"),
+        ("x{a=\"b\"", "1:8: unexpected end of the query in a selector; { at 1:2 is not closed"),
+        ("x[5m", "1:5: unexpected end of the query in a range; [ at 1:2 is not closed"),
+        ("(x", "1:3: unexpected end of the query in a parenthesis; ( at 1:1 is not closed"),
+        ("x)", "1:2: unexpected ) after the expression; nothing is open that it could close"),
+        ("my.metric", "1:3: unexpected character '.'; names with dots go in quotes: {\"my.metric\"}"),
+        (
+            "x{my-label=\"1\"}",
+            "1:5: unexpected - in a selector; label names with such characters go in quotes: {\"my-label\"=\"value\"}",
+        ),
+        ("x{a=b}", "1:5: unexpected b in a selector; write the value in quotes: \"b\""),
+        ("sum(a, b,)", "1:9: a comma after the last argument; leave it out"),
+        ("rate(x[5m]", "1:11: unexpected end of the query between arguments; ( at 1:5 is not closed"),
+        ("max(a b)", "1:7: unexpected b between arguments; an operator is missing"),
+        ("1 </ 2", "1:3: </ needs an instant vector on its left side; the left side must be native histograms"),
+        (
+            "!up",
+            "1:1: unexpected ! where an expression is expected; there is no negation; compare with == 0, or leave series out with unless",
+        ),
     ] {
         assert_eq!(fault(query), text, "{query}");
     }

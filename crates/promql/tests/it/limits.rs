@@ -69,6 +69,10 @@ fn doubts_are_told() {
         let expr = parse(query).expect("parses");
         instant(&fleet(1), &expr, Timestamp(60_000), &Options::default()).expect("evaluates")
     };
+    let text = "2 *\n  rate(load[1m])";
+    let options = Options { text: Some(text.into()), ..Options::default() };
+    let placed = instant(&fleet(1), &parse(text).expect("parses"), Timestamp(60_000), &options).expect("evaluates");
+    assert!(placed.infos[0].ends_with("_total/_sum/_count/_bucket: \"load\" (2:8)"), "{}", placed.infos[0]);
     assert!(at("rate(load[1m])").infos[0].contains("metric might not be a counter"));
     assert!(at("quantile(2, load)").warnings[0].contains("quantile value should be between 0 and 1, got 2"));
     assert!(at("histogram_quantile(0.5, load)").warnings[0].contains("bucket label \"le\" is missing"));

@@ -50,6 +50,7 @@ pub(crate) async fn format(params: Result<Params, Fault>) -> Result<Response, Pr
 
 /// What both kinds of query take.
 struct Asked {
+    text: Arc<str>,
     expr: Expr,
     timeout: std::time::Duration,
     lookback: Millis,
@@ -67,8 +68,10 @@ impl Asked {
             }
             None => Millis(settings.lookback.as_millis() as i64),
         };
+        let text = required(params, "query")?;
         Ok(Self {
-            expr: parse(required(params, "query")?)?,
+            expr: parse(text)?,
+            text: Arc::from(text),
             timeout: time::timeout(params, settings.query_timeout)?,
             lookback,
             limit: params.number("limit")?,
@@ -105,6 +108,7 @@ fn options(state: &State, asked: &Asked, bounds: &Bounds) -> Options {
         deadline: Some(bounds.deadline),
         cancel: Some(Arc::clone(&bounds.cancel)),
         threads: state.threads,
+        text: Some(Arc::clone(&asked.text)),
     }
 }
 
