@@ -128,6 +128,11 @@ impl RollupFile {
         self.rows(runs[at].start..runs[at].end, out)
     }
 
+    /// Drops what is kept in memory of where each series lies; it is read again when needed.
+    pub fn forget(&self) {
+        *self.runs.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Reads every byte and compares every checksum.
     ///
     /// # Errors

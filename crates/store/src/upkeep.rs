@@ -30,6 +30,8 @@ const CLEAN_EVERY: i64 = 3_600_000;
 const CLOCK_JUMP: i64 = 60_000;
 /// Nothing expires this long after the clock jumped: a wrong clock must not cost data, and somebody may set it right.
 const HOLD_AFTER_JUMP: Duration = Duration::from_secs(3600);
+/// How long a file of a closed day that no query reads keeps its keys in memory.
+const REST_AFTER: i64 = 60_000;
 /// Commits and checkpoints of the tables are kept this long for readers of other engines.
 const LOG_KEPT: i64 = 7 * DAY;
 
@@ -44,6 +46,9 @@ pub(crate) struct Memory {
     cleaned_at: Option<i64>,
     /// Days dropped by retention when series were last dropped.
     dropped_seen: u64,
+    /// When unused files were last made to forget where series lie, and each file's reads then.
+    rested_at: Option<i64>,
+    reads: BTreeMap<u64, u64>,
     /// What the clock said at an instant of the last round.
     clock: Option<(i64, Instant)>,
     /// When the tables were last swept.
@@ -183,6 +188,7 @@ impl Shared {
             self.clean_deleted()?;
             memory.cleaned_at = Some(now);
         }
+        self.rest_files(memory, now);
         self.move_files(&mut memory.tiers)?;
         if memory.swept_at.is_none_or(|at| at.saturating_add(DAY) <= now) {
             self.sweep_tables(now)?;
@@ -201,6 +207,24 @@ impl Shared {
             memory.dropped_seen = dropped;
         }
         Ok(())
+    }
+
+    /// Old days are many and rarely asked for: what is kept in memory of where their series lie goes after a minute.
+    fn rest_files(&self, memory: &mut Memory, now: i64) {
+        if memory.rested_at.is_some_and(|at| (at..at.saturating_add(REST_AFTER)).contains(&now)) {
+            return;
+        }
+        memory.rested_at = Some(now);
+        let layers = self.tables.state.layers();
+        let reads = layers.files.iter().filter(|file| file.entry.level == 2);
+        let reads: BTreeMap<u64, u64> = reads.map(|file| (file.number, file.reads.load(Ordering::Relaxed))).collect();
+        for file in layers.files.iter().filter(|file| reads.contains_key(&file.number)) {
+            if memory.reads.get(&file.number) == reads.get(&file.number) {
+                file.file.forget_keys();
+            }
+        }
+        layers.rollups.iter().flatten().for_each(|file| file.file.forget());
+        memory.reads = reads;
     }
 
     /// Forgets old commits, and files that nothing names any more.

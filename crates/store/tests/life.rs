@@ -6,6 +6,7 @@ mod bench;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bench::{Bench, NOW, labels};
 use proptest::prelude::*;
@@ -452,4 +453,104 @@ fn series_of_which_nothing_is_left_are_forgotten_and_can_come_back() {
 
 fn days(n: i64) -> Keep {
     Keep::For(Millis::from_days(n))
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("listed").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+#[test]
+fn a_crash_between_the_commits_of_a_pass_harms_nothing() {
+    let mut play = Play::new(Retention::default());
+    for round in 0..3 {
+        let samples = (0..50).map(|i| (i % 5, NOW + i64::from(i) * 60_000 + round, f64::from(i).to_bits()));
+        play.step(Step::Append(samples.collect()));
+        play.step(Step::Flush { merge: false });
+    }
+    play.step(Step::Delete { host: Some(3), metric: 0, from: -1, hours: 3 });
+    play.step(Step::Clock(72));
+    // Roll-ups are committed first. What a crash before the second commit leaves is the old chunks beside new roll-ups.
+    let before = tempfile::tempdir().expect("a folder");
+    let chunks = play.bench.root().join("default/chunks");
+    copy_all(&chunks, before.path());
+    play.bench.store().flush(true).expect("merges");
+    assert_eq!((play.bench.store().stats().files, play.bench.store().stats().rollup_files), (1, 2));
+    play.bench.close();
+    std::fs::remove_dir_all(&chunks).expect("removed");
+    copy_all(before.path(), &chunks);
+    for step in [Step::Reopen, Step::Clean, Step::Tidy, Step::Reopen] {
+        play.step(step);
+        play.check_samples().expect("equal");
+        play.check_rollups(TimeRange::ALL).expect("equal");
+    }
+    let stats = play.bench.store().stats();
+    assert_eq!((stats.files, stats.rollup_files, stats.tombstones), (1, 2, 0));
+}
+
+/// Tells the other threads to end, also when this one panics.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn appends_flushes_passes_and_reads_at_once_lose_nothing() {
+    const BATCHES: i64 = 200;
+    let mut play = Play::new(Retention::default());
+    let at = |i: i64| NOW - DAY + i * 311_000;
+    let batches: Vec<Vec<(u8, i64, u64)>> = (0..BATCHES)
+        .map(|n| (0..20).map(|i| ((i % 5) as u8, at(n * 3 + i), (n as f64 + 0.5).to_bits())).collect())
+        .collect();
+    let done = AtomicBool::new(false);
+    let is_done = || done.load(Ordering::SeqCst);
+    let bench = &play.bench;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done() {
+                bench.store().flush(false).expect("flushes");
+            }
+        });
+        scope.spawn(|| {
+            while !is_done() {
+                bench.store().tidy().expect("tidies");
+                bench.store().flush(true).expect("merges");
+            }
+        });
+        scope.spawn(|| {
+            let mut before = 0;
+            while !is_done() {
+                let now: usize = bench.read_all().values().map(Vec::len).sum();
+                assert!(now >= before, "{now} samples after {before}");
+                before = now;
+            }
+        });
+        let _end = End(&done);
+        for samples in &batches {
+            let mut batch = Batch::default();
+            for (series, at, bits) in samples {
+                batch.begin_labels(&labels(*series)).expect("small");
+                batch.push(Timestamp(*at), f64::from_bits(*bits));
+            }
+            bench.append_own(batch);
+        }
+    });
+    for (series, at, bits) in batches.into_iter().flatten() {
+        play.model.samples.entry(labels(series)).or_default().insert(at, bits);
+    }
+    for step in [Step::Tidy, Step::Reopen] {
+        play.step(step);
+        play.check_samples().expect("equal");
+        play.check_rollups(TimeRange::ALL).expect("equal");
+    }
 }
