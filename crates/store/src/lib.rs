@@ -17,6 +17,7 @@ mod compact;
 mod delete;
 mod dictionary;
 mod error;
+mod expiry;
 mod flush;
 mod folder;
 mod index;

@@ -1,23 +1,20 @@
 //! What happens to files as they age: merged, cleaned of deletions, rolled up, dropped. One pass at a time, on a thread of
 //! its own, so that flushes never wait for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-
-use series::{Resolution, Timestamp};
+use std::time::Instant;
 
 use crate::compact::{self, DayPass, End, Merge, Run};
 use crate::error::StoreError;
-use crate::retention::{Keep, KeepTimes};
 use crate::rollup::OpenRollup;
 use crate::rows::DAY;
 use crate::state::Layers;
 use crate::stats::StoreStats;
 use crate::store::{Shared, lock};
 use crate::tier::TierMemory;
-use crate::tombstone::{self, Tombstone, Tombstones};
+use crate::tombstone::{Tombstone, Tombstones};
 
 /// Free space that a pass leaves for the log and the next flush.
 const RESERVE_BYTES: u64 = 64 << 20;
@@ -25,11 +22,8 @@ const RESERVE_BYTES: u64 = 64 << 20;
 const FAILED_PAUSE: i64 = 600_000;
 /// Deletions are taken out of files that nothing else writes again at least this often.
 const CLEAN_EVERY: i64 = 3_600_000;
-
 /// A clock that is this much ahead or behind of the time that has passed has jumped.
 const CLOCK_JUMP: i64 = 60_000;
-/// Nothing expires this long after the clock jumped: a wrong clock must not cost data, and somebody may set it right.
-const HOLD_AFTER_JUMP: Duration = Duration::from_secs(3600);
 /// How long a file of a closed day that no query reads keeps its keys in memory.
 const REST_AFTER: i64 = 60_000;
 /// Commits and checkpoints of the tables are kept this long for readers of other engines.
@@ -71,7 +65,7 @@ pub(crate) struct Tally {
 
 impl Memory {
     /// Compares the clock with the time that has passed; true when it has jumped since the last round.
-    fn clock_jumped(&mut self, now: i64, instant: Instant) -> bool {
+    pub(crate) fn clock_jumped(&mut self, now: i64, instant: Instant) -> bool {
         let before = self.clock.replace((now, instant));
         before.is_some_and(|(clock, at)| {
             let passed = i64::try_from(instant.saturating_duration_since(at).as_millis()).unwrap_or(i64::MAX);
@@ -101,14 +95,14 @@ impl Tally {
 }
 
 /// A UTC day with everything that is stored of it.
-struct Day {
-    number: i64,
-    runs: Vec<Run>,
-    rollups: [Vec<Arc<OpenRollup>>; 2],
+pub(crate) struct Day {
+    pub(crate) number: i64,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) rollups: [Vec<Arc<OpenRollup>>; 2],
 }
 
 impl Day {
-    fn end(&self) -> i64 {
+    pub(crate) fn end(&self) -> i64 {
         (self.number + 1).saturating_mul(DAY)
     }
 
@@ -121,7 +115,7 @@ impl Day {
     }
 
     /// Whether the roll-ups were made from all files that there are, with all deletions.
-    fn is_rolled(&self, tombstones: &Tombstones) -> bool {
+    pub(crate) fn is_rolled(&self, tombstones: &Tombstones) -> bool {
         let newest = self.newest_lsn();
         let pending = |made: u64| tombstones.list.iter().any(|one| one.number > made && self.is_touched(one));
         self.rollups
@@ -129,13 +123,13 @@ impl Day {
             .all(|files| files.first().is_some_and(|file| file.entry.lsn_hi >= newest && !pending(file.entry.cleaned)))
     }
 
-    fn is_touched(&self, tombstone: &Tombstone) -> bool {
+    pub(crate) fn is_touched(&self, tombstone: &Tombstone) -> bool {
         tombstone.overlaps(self.number.saturating_mul(DAY), self.end() - 1)
     }
 }
 
 /// Every stored day, oldest first.
-fn stored_days(layers: &Layers) -> Vec<Day> {
+pub(crate) fn stored_days(layers: &Layers) -> Vec<Day> {
     let mut days: BTreeMap<i64, Day> = BTreeMap::new();
     let empty = |number| Day { number, runs: Vec::new(), rollups: [Vec::new(), Vec::new()] };
     for (number, runs) in compact::days(&layers.files) {
@@ -150,21 +144,6 @@ fn stored_days(layers: &Layers) -> Vec<Day> {
 }
 
 impl Shared {
-    /// Looks whether the clock has jumped; nothing expires for a while then.
-    pub(crate) fn watch_clock(&self, memory: &mut Memory) {
-        let instant = Instant::now();
-        if memory.clock_jumped(self.clock.now().0, instant) {
-            tracing::warn!("the clock jumped; nothing expires for an hour");
-            *lock(&self.expiry_held) = Some(instant + HOLD_AFTER_JUMP);
-        }
-    }
-
-    /// The time that keep times are held against; `None` while nothing expires.
-    pub(crate) fn expiry_now(&self) -> Option<Timestamp> {
-        let held = lock(&self.expiry_held).is_some_and(|until| Instant::now() < until);
-        (!held).then(|| self.clock.now())
-    }
-
     /// Does what is due, day by day; the first failure is answered after the other days had their turn.
     pub(crate) fn tidy(&self, memory: &mut Memory) -> Result<(), StoreError> {
         let now = self.clock.now().0;
@@ -270,7 +249,7 @@ impl Shared {
     }
 
     /// Runs one merge; level 2 takes the whole day and makes its roll-ups.
-    fn pass(&self, day: &Day, merge: &Merge, layers: &Layers) -> Result<End, StoreError> {
+    pub(crate) fn pass(&self, day: &Day, merge: &Merge, layers: &Layers) -> Result<End, StoreError> {
         let runs = &day.runs[merge.runs.clone()];
         self.check_room(runs)?;
         let whole = merge.level == 2;
@@ -297,134 +276,12 @@ impl Shared {
             _ => Ok(()),
         }
     }
-
-    /// Drops what the day's keep times say, after its roll-ups are made where they are kept longer than the samples.
-    fn expire(&self, day: &Day, layers: &Layers, now: Timestamp) -> Result<End, StoreError> {
-        let retention = self.retention();
-        let over = |of: fn(&KeepTimes) -> Keep| {
-            let keeps = std::iter::once(&retention.times).chain(retention.rules.iter().map(|rule| &rule.times));
-            let over: Vec<bool> = keeps.map(|times| of(times).is_over(day.end(), now)).collect();
-            (over.iter().any(|over| *over), over.iter().all(|over| *over))
-        };
-        let (raw, fine, coarse) = (over(|t| t.raw), over(|t| t.rollup_5m), over(|t| t.rollup_1h));
-        let any_rollup_over = (fine.0 && !day.rollups[0].is_empty()) || (coarse.0 && !day.rollups[1].is_empty());
-        let any_raw_over = raw.0 && !day.runs.is_empty();
-        if !any_raw_over && !any_rollup_over {
-            return Ok(End::Done { samples_in: 0, samples_out: 0 });
-        }
-        let rollups_over = fine.1 && coarse.1;
-        let raw_goes = day.runs.is_empty() || raw.1;
-        if raw_goes && rollups_over {
-            return self.drop_files(&day.runs, day.rollups.clone());
-        }
-        if raw_goes && !any_rollup_over && day.is_rolled(&layers.tombstones) {
-            return self.drop_files(&day.runs, Default::default());
-        }
-        if !self.holds_expired(day, now)? {
-            return Ok(End::Done { samples_in: 0, samples_out: 0 });
-        }
-        self.pass(day, &Merge { runs: 0..day.runs.len(), level: 2 }, layers)
-    }
-
-    fn drop_files(&self, runs: &[Run], rollups: [Vec<Arc<OpenRollup>>; 2]) -> Result<End, StoreError> {
-        let samples_in = runs.iter().flat_map(|run| &run.files).map(|file| file.entry.samples).sum();
-        compact::drop_day(self, runs, rollups)?;
-        self.tally.days_dropped.fetch_add(1, Ordering::Relaxed);
-        Ok(End::Done { samples_in, samples_out: 0 })
-    }
-
-    /// Whether any series of the day has something that is over: after a restart most days were done before.
-    fn holds_expired(&self, day: &Day, now: Timestamp) -> Result<bool, StoreError> {
-        let is_over = |id: u64, of: fn(&KeepTimes) -> Keep| {
-            let index = self.tables.index();
-            let number = index.find_id(series::SeriesId(id));
-            number
-                .is_some_and(|n| of(&self.retention().times_of(index.entry(n).labels.as_ref())).is_over(day.end(), now))
-        };
-        for file in day.runs.iter().flat_map(|run| &run.files) {
-            if file.file.keys()?.series().any(|(id, _)| is_over(id, |times| times.raw)) {
-                return Ok(true);
-            }
-        }
-        let of: [fn(&KeepTimes) -> Keep; 2] = [|times| times.rollup_5m, |times| times.rollup_1h];
-        for (files, of) in day.rollups.iter().zip(of) {
-            for file in files {
-                if file.file.series()?.into_iter().any(|id| is_over(id, of)) {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    /// Writes every day again that still holds deleted samples, then forgets the deletions that nothing holds any more;
-    /// answers how many were forgotten.
-    pub(crate) fn clean_deleted(&self) -> Result<u64, StoreError> {
-        let layers = self.tables.state.layers();
-        if layers.tombstones.list.is_empty() {
-            return Ok(0);
-        }
-        for day in stored_days(&layers) {
-            let mut held = false;
-            for tombstone in layers.tombstones.list.iter().filter(|one| day.is_touched(one)) {
-                held |= holds_deleted(&day, tombstone)?;
-            }
-            if held {
-                let level = if day.end() <= self.clock.now().0 { 2 } else { 1 };
-                if self.pass(&day, &Merge { runs: 0..day.runs.len(), level }, &layers)? == End::Stopped {
-                    return Ok(0);
-                }
-            }
-        }
-        self.forget_done(&layers.tombstones)
-    }
-
-    fn forget_done(&self, seen: &Tombstones) -> Result<u64, StoreError> {
-        let layers = self.tables.state.layers();
-        let days = stored_days(&layers);
-        let mut done = BTreeSet::new();
-        for tombstone in &seen.list {
-            let mut held = false;
-            for day in days.iter().filter(|day| day.is_touched(tombstone)) {
-                held |= holds_deleted(day, tombstone)?;
-            }
-            if !held {
-                done.insert(tombstone.number);
-            }
-        }
-        let _one = lock(&self.deleting);
-        let mut left = Tombstones::clone(&self.tables.state.tombstones());
-        left.list.retain(|one| !done.contains(&one.number));
-        tombstone::write(&*self.storage, &left)?;
-        self.tables.state.set_tombstones(left);
-        Ok(done.len() as u64)
-    }
-}
-
-/// Whether a file of the day still holds something that the deletion speaks of.
-fn holds_deleted(day: &Day, tombstone: &Tombstone) -> Result<bool, StoreError> {
-    let (first, last) = (tombstone.range.start.0, tombstone.range.end.0.saturating_sub(1));
-    for file in day.runs.iter().flat_map(|run| &run.files).filter(|file| tombstone.cuts(&file.entry)) {
-        let keys = file.file.keys()?;
-        if tombstone.ids.iter().any(|&id| keys.rows_between(id, first, last).next().is_some()) {
-            return Ok(true);
-        }
-    }
-    for (files, resolution) in day.rollups.iter().zip(Resolution::ALL) {
-        for file in files.iter().filter(|file| file.entry.cleaned < tombstone.number) {
-            let touched =
-                tombstone.overlaps(file.entry.min_ts, file.entry.max_ts.saturating_add(resolution.millis() - 1));
-            if touched && file.file.series()?.iter().any(|id| tombstone.ids.contains(id)) {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_jump_of_the_clock_is_told_from_time_that_passes() {
