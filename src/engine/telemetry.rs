@@ -36,6 +36,14 @@ impl OwnMetrics {
         let log = &stats.log;
         vec![
             counter("foretide_ingest_samples_total", "Samples acknowledged.", stats.appended_samples),
+            counter("foretide_ingest_histograms_total", "Native histograms acknowledged.", stats.appended_histograms),
+            counter("foretide_ingest_exemplars_total", "Exemplars acknowledged.", stats.appended_exemplars),
+            gauge("foretide_store_exemplars", "Exemplars held.", stats.exemplars as f64),
+            counter(
+                "foretide_store_dropped_exemplars_total",
+                "Exemplars that made room for newer ones or had no series.",
+                stats.dropped_exemplars,
+            ),
             counter("foretide_ingest_rejected_samples_total", "Samples refused by limits.", stats.rejected_samples),
             counter("foretide_ingest_failed_batches_total", "Batches that failed as a whole.", stats.failed_batches),
             gauge("foretide_store_series", "Known series.", stats.series as f64),

@@ -73,6 +73,8 @@ pub enum RejectionReason {
         /// The limit.
         limit: u64,
     },
+    /// A native histogram that [`crate::Histogram::check`] refuses.
+    BadHistogram,
 }
 
 /// Why nothing of a batch was written.
@@ -117,6 +119,7 @@ impl fmt::Display for RejectionReason {
             Self::Expired { keep } => write!(f, "older than the retention of {keep}"),
             Self::TooNew { ahead } => write!(f, "more than {ahead} in the future"),
             Self::SeriesLimit { limit } => write!(f, "new series beyond the limit of {limit} active series"),
+            Self::BadHistogram => f.write_str("a native histogram that contradicts itself"),
         }
     }
 }
@@ -129,6 +132,7 @@ impl RejectionReason {
             Self::Expired { .. } => "expired",
             Self::TooNew { .. } => "too_new",
             Self::SeriesLimit { .. } => "series_limit",
+            Self::BadHistogram => "bad_histogram",
         }
     }
 }

@@ -108,8 +108,8 @@ pub enum HistogramError {
         /// The offset.
         offset: i32,
     },
-    /// Too many buckets.
-    #[error("{0} buckets on one side are more than the {BUCKETS_MAX} allowed; lower the resolution")]
+    /// Too many buckets or spans.
+    #[error("{0} buckets or spans on one side are more than the {BUCKETS_MAX} allowed; lower the resolution")]
     TooManyBuckets(u64),
     /// A count below zero or not a number.
     #[error("{side} bucket {bucket} has the impossible count {count}")]
@@ -215,8 +215,9 @@ impl Buckets {
 
     fn check(&self, side: &'static str) -> Result<(), HistogramError> {
         let needed: u64 = self.spans.iter().map(|span| u64::from(span.length)).sum();
-        if needed > BUCKETS_MAX as u64 {
-            return Err(HistogramError::TooManyBuckets(needed));
+        let most = needed.max(self.spans.len() as u64);
+        if most > BUCKETS_MAX as u64 {
+            return Err(HistogramError::TooManyBuckets(most));
         }
         if needed != self.counts.len() as u64 {
             return Err(HistogramError::Spans { side, needed, given: self.counts.len() });

@@ -18,6 +18,8 @@ pub(crate) struct OwnMetrics {
     routes: Mutex<BTreeMap<String, RouteMetrics>>,
     samples_written: AtomicU64,
     samples_refused: AtomicU64,
+    histograms_written: AtomicU64,
+    exemplars_written: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) connections_refused: AtomicU64,
     pub(crate) panics: AtomicU64,
@@ -55,6 +57,12 @@ impl OwnMetrics {
         self.samples_refused.fetch_add(refused, Ordering::Relaxed);
     }
 
+    /// Counts what a write brought beside floats.
+    pub(crate) fn wrote_beside(&self, histograms: u64, exemplars: u64) {
+        self.histograms_written.fetch_add(histograms, Ordering::Relaxed);
+        self.exemplars_written.fetch_add(exemplars, Ordering::Relaxed);
+    }
+
     /// All families.
     pub(crate) fn gather(&self, state: &State) -> Vec<MetricFamily> {
         let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -70,6 +78,16 @@ impl OwnMetrics {
                 "foretide_write_refused_samples_total",
                 "Samples of remote write not written.",
                 &self.samples_refused,
+            ),
+            counter(
+                "foretide_write_histograms_total",
+                "Native histograms made durable by remote write.",
+                &self.histograms_written,
+            ),
+            counter(
+                "foretide_write_exemplars_total",
+                "Exemplars made durable by remote write.",
+                &self.exemplars_written,
             ),
             gauge(
                 "foretide_write_admitted_bytes",

@@ -7,6 +7,7 @@ mod admin;
 mod discover;
 mod envelope;
 mod escape;
+mod exemplars;
 mod query;
 mod render;
 mod run;
@@ -30,7 +31,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/api/v1/query_range", get(query::range).post(query::range))
         .route("/api/v1/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
         .route("/api/v1/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
-        .route("/api/v1/query_exemplars", get(query::exemplars).post(query::exemplars))
+        .route("/api/v1/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars))
         .route("/api/v1/format_query", get(query::format).post(query::format))
         .route("/api/v1/series", get(discover::series).post(discover::series))
         .route("/api/v1/labels", get(discover::labels).post(discover::labels))

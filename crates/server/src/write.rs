@@ -39,6 +39,7 @@ pub(crate) async fn remote_write(Extract(app): Extract<App>, request: Request) -
     match written(&app, &head, body).await {
         Ok((appended, refusals)) => {
             app.metrics.wrote(appended.samples, refusals.samples());
+            app.metrics.wrote_beside(appended.histograms, appended.exemplars);
             finished(&appended, &refusals, with_counts)
         }
         Err(fault) => answer::failed(fault, with_counts),

@@ -1,4 +1,4 @@
-//! What names mean: `metrics."name"`, `samples`, `series`, roll-ups, and the application's tables. Nothing else can be reached.
+//! What names mean: `metrics."name"`, `samples`, `histograms`, `series`, roll-ups, and the application's tables. Nothing else can be reached.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use series::{METRIC_NAME, Matcher, Resolution, Select, TimeRange};
 
+use crate::histogram_table::HistogramTable;
 use crate::metric_table::MetricTable;
 use crate::rollup_table::RollupTable;
 use crate::series_table::SeriesTable;
@@ -111,7 +112,7 @@ impl fmt::Debug for MainSchema {
 impl SchemaProvider for MainSchema {
     fn table_names(&self) -> Vec<String> {
         let rollups = Resolution::ALL.into_iter().map(Resolution::table);
-        let own = ["samples", "series", "forecasts"].into_iter().chain(rollups).map(str::to_owned);
+        let own = ["samples", "histograms", "series", "forecasts"].into_iter().chain(rollups).map(str::to_owned);
         own.chain(self.0.system.tables().iter().map(|table| table.name.to_owned())).collect()
     }
 
@@ -119,6 +120,7 @@ impl SchemaProvider for MainSchema {
         let sources = &self.0;
         Ok(match name {
             "samples" => Some(Arc::new(MetricTable::samples(Arc::clone(&sources.select), sources.series_max))),
+            "histograms" => Some(Arc::new(HistogramTable::new(Arc::clone(&sources.select), sources.series_max))),
             "series" => Some(Arc::new(SeriesTable::new(Arc::clone(&sources.select)))),
             "forecasts" => Some(self.forecasts()?),
             _ => self.rollup_table(name).or_else(|| self.system_table(name)),

@@ -5,7 +5,7 @@
 //!                                                        WHERE on labels ─▶ matchers, on ts ─▶ range
 //! ```
 //!
-//! Tables: `metrics."name"` with a column per label, `samples`, `series`, `forecasts`, `rollup_5m`, `rollup_1h`, and what the application adds
+//! Tables: `metrics."name"` with a column per label, `samples`, `histograms`, `series`, `forecasts`, `rollup_5m`, `rollup_1h`, and what the application adds
 //! through [`SystemRows`]. Nothing of the file system or the network can be named. This room never writes.
 
 mod catalog;
@@ -16,6 +16,7 @@ mod error;
 mod format;
 mod functions;
 mod gate;
+mod histogram_table;
 mod metric_table;
 mod pushdown;
 mod rollup_table;

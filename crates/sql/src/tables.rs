@@ -59,6 +59,7 @@ async fn summaries(context: &SessionContext) -> Result<Vec<TableSummary>, SqlErr
 fn describe(table: &str) -> &'static str {
     match table {
         "samples" => "samples of all metrics",
+        "histograms" => "native histograms of all metrics",
         "series" => "one row a series, labels as a map",
         "forecasts" => "forecasts, with times in the future",
         "rollup_5m" => "what samples come to in five minutes",

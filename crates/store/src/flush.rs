@@ -16,7 +16,7 @@ use series::{SeriesId, TimeRange};
 use crate::error::StoreError;
 use crate::index::SeriesNumber;
 use crate::memtable::Memtable;
-use crate::rows::{ChunkSamples, date_of, for_each_chunk};
+use crate::rows::{ChunkSamples, RowsByDay, date_of, for_each_chunk};
 use crate::state::OpenFile;
 use crate::store::Shared;
 
@@ -154,29 +154,51 @@ fn encode_days(
     ordered: &Ordered,
     only: Option<&BTreeSet<i64>>,
 ) -> Result<(DayFiles, BTreeSet<i64>), StoreError> {
-    let (mut files, mut later) = (DayFiles::new(), BTreeSet::new());
-    let mut fault = None;
+    let mut days = Days { only, files: DayFiles::new(), later: BTreeSet::new(), fault: None };
     for &(metric, id, number) in &ordered.series {
-        let columns = table.read(number, TimeRange::ALL);
-        for_each_chunk(&columns.timestamps, ChunkSamples::FRESH, |day, chunk| {
-            let is_due = match only {
-                Some(only) => only.contains(&day),
-                None => files.contains_key(&day) || files.len() < DAYS_AT_ONCE,
-            };
-            if !is_due {
-                later.insert(day);
-                return;
+        let samples = table.read(number, TimeRange::ALL);
+        let metric = &ordered.metrics[metric as usize];
+        if samples.histograms.is_empty() {
+            let floats = &samples.floats;
+            for_each_chunk(&floats.timestamps, ChunkSamples::FRESH, |day, chunk| {
+                let (timestamps, values) = (&floats.timestamps[chunk.clone()], &floats.values[chunk]);
+                days.push(day, || ChunkRow::encode(Arc::clone(metric), id.0, timestamps, values));
+            });
+        } else {
+            let mut rows = RowsByDay::default();
+            rows.add_samples(metric, id, &samples, ChunkSamples::FRESH);
+            for (day, rows) in rows.0 {
+                rows.into_iter().for_each(|row| days.push(day, || row));
             }
-            let (timestamps, values) = (&columns.timestamps[chunk.clone()], &columns.values[chunk]);
-            let metric = Arc::clone(&ordered.metrics[metric as usize]);
-            let row = ChunkRow::encode(metric, id.0, timestamps, values);
-            fault = fault.take().or(files.entry(day).or_default().push(row).err());
-        });
-        if let Some(fault) = fault {
+        }
+        if let Some(fault) = days.fault {
             return Err(fault.into());
         }
     }
-    Ok((files, later))
+    Ok((days.files, days.later))
+}
+
+/// Where rows go.
+struct Days<'a> {
+    only: Option<&'a BTreeSet<i64>>,
+    files: DayFiles,
+    later: BTreeSet<i64>,
+    fault: Option<LakeError>,
+}
+
+impl Days<'_> {
+    fn push(&mut self, day: i64, row: impl FnOnce() -> ChunkRow) {
+        let is_due = match self.only {
+            Some(only) => only.contains(&day),
+            None => self.files.contains_key(&day) || self.files.len() < DAYS_AT_ONCE,
+        };
+        if is_due {
+            let pushed = self.files.entry(day).or_default().push(row());
+            self.fault = self.fault.take().or(pushed.err());
+        } else {
+            self.later.insert(day);
+        }
+    }
 }
 
 fn put_file(

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! - The truth is the log plus the committed files; the index is rebuilt from them at every start.
-//! - A sample stored twice is kept once: the later log position wins (see `merge`).
+//! - A sample stored twice is kept once: the later log position wins (see `merge`), also when one is a float and one a
+//!   native histogram (see `histograms`). Both kinds lie in the same tables, in chunks of their own.
 //! - Readers see memtables and files as one consistent set; compacted files live until their last reader is done.
 //!
 //! This room knows no HTTP, no query language and no async runtime; arrow and Parquet stay inside `lake`.
@@ -17,9 +18,11 @@ mod compact;
 mod delete;
 mod dictionary;
 mod error;
+mod exemplars;
 mod expiry;
 mod flush;
 mod folder;
+mod histograms;
 mod index;
 mod memtable;
 mod merge;

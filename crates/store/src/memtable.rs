@@ -8,16 +8,19 @@
 //! A memtable is filled by one thread and read by many. It is frozen when large or old enough, flushed to files, and
 //! dropped as a whole.
 
+mod histograms;
 mod packed;
 mod shard;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use series::{Columns, TimeRange};
+use series::{Columns, HistogramSample, TimeRange};
 
+use crate::histograms::Samples;
 use crate::index::SeriesNumber;
 use crate::merge;
+use histograms::HistogramTable;
 use shard::{PAGE_SERIES, Shard};
 
 /// Neighbouring series arrive together, so a whole page of them shares a shard and a batch seldom changes locks.
@@ -26,6 +29,7 @@ const SHARDS: usize = 16;
 /// Samples per series in arrival order.
 pub(crate) struct Memtable {
     shards: Vec<RwLock<Shard>>,
+    histograms: HistogramTable,
     bytes: AtomicU64,
     samples: AtomicU64,
     first_lsn: AtomicU64,
@@ -48,6 +52,7 @@ impl Default for Memtable {
     fn default() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            histograms: HistogramTable::default(),
             bytes: AtomicU64::new(0),
             samples: AtomicU64::new(0),
             first_lsn: AtomicU64::new(u64::MAX),
@@ -70,8 +75,13 @@ impl Memtable {
         self.last_lsn.fetch_max(last, Ordering::Relaxed);
     }
 
-    /// The samples of a series inside `range`, sorted, without repeats; empty if there is none.
-    pub(crate) fn read(&self, number: SeriesNumber, range: TimeRange) -> Columns {
+    /// The samples of a series inside `range`, sorted, without repeats; empty if there is none. A time that came as a
+    /// float and as a histogram is answered by the later of the two.
+    pub(crate) fn read(&self, number: SeriesNumber, range: TimeRange) -> Samples {
+        self.histograms.beside(number, range, self.read_floats(number, range))
+    }
+
+    fn read_floats(&self, number: SeriesNumber, range: TimeRange) -> Columns {
         let (shard, local) = place(number);
         let Some(copied) = read(&self.shards[shard]).copy(local) else { return Columns::default() };
         let mut columns = copied.columns();
@@ -93,6 +103,12 @@ impl Memtable {
         let mut numbers = Vec::new();
         for (shard, slot) in self.shards.iter().enumerate() {
             numbers.extend(read(slot).locals().map(|local| number(shard, local)));
+        }
+        let with_histograms = self.histograms.numbers();
+        if !with_histograms.is_empty() {
+            numbers.extend(with_histograms);
+            numbers.sort_unstable();
+            numbers.dedup();
         }
         numbers
     }
@@ -142,6 +158,17 @@ impl Filler<'_> {
             self.max_ts = self.max_ts.max(at);
         }
         self.samples += timestamps.len() as u64;
+        self.table.histograms.floats_came(number, timestamps);
+    }
+
+    /// Adds native histograms of one series in arrival order.
+    pub(crate) fn add_histograms(&mut self, number: SeriesNumber, samples: &[HistogramSample]) {
+        self.bytes += self.table.histograms.add(number, samples) as u64;
+        self.samples += samples.len() as u64;
+        for sample in samples {
+            self.min_ts = self.min_ts.min(sample.at.0);
+            self.max_ts = self.max_ts.max(sample.at.0);
+        }
     }
 }
 
@@ -195,11 +222,30 @@ mod tests {
     fn late_samples_are_sorted_in_and_the_newest_repeat_wins() {
         let table = Memtable::default();
         table.filler().add(3, &[10, 30, 20, 10], &[1.0, 3.0, 2.0, 9.0]);
-        let all = table.read(3, TimeRange::ALL);
+        let all = table.read(3, TimeRange::ALL).floats;
         assert_eq!((all.timestamps, all.values), (vec![10, 20, 30], vec![9.0, 2.0, 3.0]));
-        let part = table.read(3, TimeRange::new(Timestamp(15), Timestamp(30)));
+        let part = table.read(3, TimeRange::new(Timestamp(15), Timestamp(30))).floats;
         assert_eq!(part.timestamps, [20]);
         assert!(table.read(67, TimeRange::ALL).is_empty());
+    }
+
+    #[test]
+    fn a_time_is_a_float_or_a_histogram_whichever_came_later() {
+        let table = Memtable::default();
+        let histogram = |at: i64| HistogramSample { at: Timestamp(at), histogram: series::Histogram::stale() };
+        let mut filler = table.filler();
+        filler.add(3, &[10, 20, 30], &[1.0, 2.0, 3.0]);
+        filler.add_histograms(3, &[histogram(20), histogram(15), histogram(30), histogram(30)]);
+        filler.add(3, &[30], &[4.0]);
+        filler.add_histograms(9, &[histogram(40)]);
+        drop(filler);
+        let times = |samples: &Samples| samples.histograms.iter().map(|sample| sample.at.0).collect::<Vec<_>>();
+        let all = table.read(3, TimeRange::ALL);
+        assert_eq!((&all.floats.timestamps[..], times(&all)), (&[10, 30][..], vec![15, 20]));
+        let part = table.read(3, TimeRange::new(Timestamp(16), Timestamp(30)));
+        assert_eq!((part.floats.len(), times(&part)), (0, vec![20]));
+        assert_eq!((table.numbers(), table.samples()), (vec![3, 9], 9));
+        assert!(table.overlaps(TimeRange::new(Timestamp(40), Timestamp(41))));
     }
 
     #[test]
@@ -254,7 +300,7 @@ mod tests {
             numbers.sort_unstable();
             prop_assert_eq!(numbers, naive.keys().copied().collect::<Vec<_>>());
             for (number, expected) in naive {
-                let found = table.read(number, TimeRange::new(Timestamp(cut), Timestamp(100)));
+                let found = table.read(number, TimeRange::new(Timestamp(cut), Timestamp(100))).floats;
                 let found: Vec<_> = found.iter().map(|(at, value)| (at.0, value.to_bits())).collect();
                 prop_assert_eq!(found, expected.range(cut..).map(|(at, bits)| (*at, *bits)).collect::<Vec<_>>());
             }

@@ -37,6 +37,8 @@ pub struct StoreOptions {
     pub retention: Retention,
     /// Whether flushes and compactions run by themselves; otherwise only when asked for.
     pub background: bool,
+    /// Exemplars kept, of all series; the oldest make room.
+    pub exemplars_max: usize,
     /// When the log is synced.
     pub sync: wal::SyncMode,
 }
@@ -57,6 +59,7 @@ impl Default for StoreOptions {
             tiers: None,
             retention: Retention::default(),
             background: true,
+            exemplars_max: 100_000,
             sync: wal::SyncMode::Always,
         }
     }

@@ -10,6 +10,7 @@
 //!                    bits 4–5, time: 0: that of the sample before (the base at first) · 1, 2: so many bytes of
 //!                    zigzag(time − time before), LE · 3: the same as a varint
 //!                    bits 0–3, value: so many leading bytes of the big-endian IEEE 754 bits follow, the rest is zero
+//!   kinds 7, 8       histograms and exemplars, see `beside`
 //!   kind 3, metadata type (u8) · metric, help, unit, each as length (varint) and UTF-8
 //! ```
 //!
@@ -28,10 +29,14 @@
 //!   value            n bytes (u8, 0–8) · that many leading bytes of the big-endian IEEE 754 bits; the rest are zero
 //! ```
 
+mod beside;
+
 use codec::varint;
 use series::{Batch, LabelsRef, Metadata, MetricType, SeriesId, Timestamp};
 
 use crate::index::SeriesNumber;
+
+pub(crate) use beside::{KIND_EXEMPLARS, KIND_HISTOGRAMS, read_exemplars, read_histograms};
 
 pub(crate) const KIND_SERIES: u8 = 1;
 pub(crate) const KIND_SAMPLES: u8 = 2;
@@ -80,6 +85,7 @@ impl wal::Payload for LogBatch {
         if self.batch.n_samples() > 0 {
             out.record(KIND_SAMPLES_DENSE, |buf| self.put_samples(segment, buf));
         }
+        beside::encode(self, segment, out);
     }
 
     fn bytes(&self) -> usize {
@@ -147,6 +153,11 @@ fn put_sample(series: u8, distance: i64, since: i64, value: f64, buf: &mut Vec<u
 }
 
 impl SegmentSeries {
+    /// The local number of a series that is described.
+    fn local_of(&self, number: SeriesNumber) -> u64 {
+        u64::from(self.local[number as usize]) - 1
+    }
+
     /// Gives `number` a local number; false when it has one already.
     fn describe(&mut self, number: SeriesNumber) -> bool {
         let at = number as usize;

@@ -11,7 +11,7 @@ use crate::error::StoreError;
 use crate::index::{SeriesIndex, SeriesNumber};
 use crate::payload;
 use crate::state::OpenFile;
-use crate::tables::{Tables, insert};
+use crate::tables::{Tables, insert, insert_histograms};
 use crate::tier::Disks;
 
 /// What the tables say about series.
@@ -93,6 +93,9 @@ impl<'a> Replayer<'a> {
             payload::KIND_SAMPLES | payload::KIND_SAMPLES_DENSE if record.lsn <= self.flushed_lsn => Some(()),
             payload::KIND_SAMPLES => self.samples(record, |bytes, run| payload::read_samples(bytes, run)),
             payload::KIND_SAMPLES_DENSE => self.samples(record, |bytes, run| payload::read_samples_dense(bytes, run)),
+            payload::KIND_HISTOGRAMS | payload::KIND_EXEMPLARS if record.lsn <= self.flushed_lsn => Some(()),
+            payload::KIND_HISTOGRAMS => self.histograms(record),
+            payload::KIND_EXEMPLARS => self.exemplars(record),
             payload::KIND_METADATA => {
                 payload::read_metadata(record.payload).map(|metadata| self.tables.add_metadata(&[metadata]))
             }
@@ -136,6 +139,43 @@ impl<'a> Replayer<'a> {
         self.samples += samples;
         self.unreadable += holes;
         read
+    }
+}
+
+impl Replayer<'_> {
+    fn histograms(&mut self, record: &Record<'_>) -> Option<()> {
+        let active = self.tables.state.active();
+        let index = self.tables.index();
+        let (mut samples, mut holes) = (0, 0_u64);
+        let mut filler = active.filler();
+        let read = payload::read_histograms(record.payload, |local, run| match self.number_of(local) {
+            Some(number) => {
+                insert_histograms(&mut filler, &index, number, run);
+                samples += run.len() as u64;
+            }
+            None => holes += 1,
+        });
+        drop(filler);
+        active.cover(record.lsn, record.lsn);
+        self.samples += samples;
+        self.unreadable += holes;
+        read
+    }
+
+    fn exemplars(&mut self, record: &Record<'_>) -> Option<()> {
+        let mut holes = 0;
+        let read = payload::read_exemplars(record.payload, |local, exemplar| match self.number_of(local) {
+            Some(number) => self.tables.exemplars.add(number, [exemplar]),
+            None => holes += 1,
+        });
+        self.tables.state.active().cover(record.lsn, record.lsn);
+        self.unreadable += holes;
+        read
+    }
+
+    fn number_of(&self, local: u64) -> Option<SeriesNumber> {
+        let number = usize::try_from(local).ok().and_then(|local| self.locals.get(local))?;
+        (*number != SeriesNumber::MAX).then_some(*number)
     }
 }
 

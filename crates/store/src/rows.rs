@@ -7,6 +7,8 @@ use std::sync::Arc;
 use lake::ChunkRow;
 use series::{Columns, SeriesId, Timestamp};
 
+use crate::histograms::{self, Samples};
+
 /// Milliseconds of a UTC day.
 pub(crate) const DAY: i64 = 86_400_000;
 
@@ -33,6 +35,24 @@ impl RowsByDay {
             let (timestamps, values) = (&columns.timestamps[chunk.clone()], &columns.values[chunk]);
             self.0.entry(day).or_default().push(ChunkRow::encode(Arc::clone(metric), id.0, timestamps, values));
         });
+    }
+}
+
+impl RowsByDay {
+    /// Adds the samples of one series, of both kinds, by time.
+    pub(crate) fn add_samples(&mut self, metric: &Arc<str>, id: SeriesId, samples: &Samples, longest: ChunkSamples) {
+        if samples.histograms.is_empty() {
+            return self.add(metric, id, &samples.floats, longest);
+        }
+        let mut own = Self::default();
+        own.add(metric, id, &samples.floats, longest);
+        histograms::for_each_row(metric, id, &samples.histograms, longest, |day, row| {
+            own.0.entry(day).or_default().push(row);
+        });
+        for (day, mut rows) in own.0 {
+            rows.sort_by_key(|row| row.min_ts);
+            self.0.entry(day).or_default().append(&mut rows);
+        }
     }
 }
 

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use lake::ChunkBytes;
-use series::{Columns, Labels, SelectError, SeriesSet, TimeRange};
+use series::{Columns, HistogramSample, Labels, SelectError, SeriesSet, TimeRange};
 
 use crate::cache::{ChunkCache, ChunkKey};
+use crate::histograms::{self, Samples};
 use crate::merge;
 use crate::tombstone;
 
@@ -24,7 +25,31 @@ pub(crate) struct Selected {
     /// Runs of chunks, one a file, by rising log position.
     pub(crate) stored: Vec<StoredRun>,
     /// Copies from memtables, by rising log position.
-    pub(crate) memory: Vec<Columns>,
+    pub(crate) memory: Vec<Samples>,
+}
+
+impl Selected {
+    fn has_histograms(&self) -> bool {
+        self.memory.iter().any(|copy| !copy.histograms.is_empty())
+            || self.stored.iter().flat_map(|run| &run.chunks).any(|chunk| chunk.histograms().is_some())
+    }
+
+    /// Both kinds inside `range`, a run a layer, each time in one run and of one kind.
+    fn settled(&self, range: TimeRange, cache: &ChunkCache) -> Result<Vec<Samples>, SelectError> {
+        let mut runs = Vec::with_capacity(self.stored.len() + self.memory.len());
+        for stored in &self.stored {
+            runs.push(Samples {
+                floats: decode_run(stored, range, cache)?,
+                histograms: decode_histograms(stored, range)?,
+            });
+        }
+        runs.extend(self.memory.iter().map(|copy| Samples {
+            floats: clip(copy.floats.clone(), range),
+            histograms: histograms::part(&copy.histograms, range).to_vec(),
+        }));
+        histograms::settle(&mut runs);
+        Ok(runs)
+    }
 }
 
 /// The chunks of one series in one file, in order of time.
@@ -62,20 +87,36 @@ impl SeriesSet for Selection {
 
     fn read(&self, i: usize, range: TimeRange, out: &mut Columns) -> Result<(), SelectError> {
         let selected = &self.series[i];
+        if selected.has_histograms() {
+            merge::merge(selected.settled(range, &self.cache)?.into_iter().map(|run| run.floats).collect(), out);
+            return Ok(());
+        }
         let mut runs = Vec::with_capacity(selected.stored.len() + selected.memory.len());
         for stored in &selected.stored {
             runs.push(decode_run(stored, range, &self.cache)?);
         }
-        runs.extend(selected.memory.iter().map(|copy| clip(copy.clone(), range)));
+        runs.extend(selected.memory.iter().map(|copy| clip(copy.floats.clone(), range)));
         merge::merge(runs, out);
+        Ok(())
+    }
+
+    fn has_histograms(&self, i: usize) -> bool {
+        self.series[i].has_histograms()
+    }
+
+    fn read_histograms(&self, i: usize, range: TimeRange, out: &mut Vec<HistogramSample>) -> Result<(), SelectError> {
+        let selected = &self.series[i];
+        if selected.has_histograms() {
+            let runs = selected.settled(range, &self.cache)?;
+            out.append(&mut histograms::merge(runs.into_iter().map(|run| run.histograms).collect()));
+        }
         Ok(())
     }
 }
 
 fn decode_run(stored: &StoredRun, range: TimeRange, cache: &ChunkCache) -> Result<Columns, SelectError> {
     let mut run = Columns::default();
-    let wanted = |chunk: &&StoredChunk| chunk.min_ts < range.end.0 && range.start.0 <= chunk.max_ts;
-    for chunk in stored.chunks.iter().filter(wanted) {
+    for chunk in stored.inside(range).filter(|chunk| chunk.histograms().is_none()) {
         match &chunk.body {
             ChunkBody::Decoded(columns) => append_part(&mut run, columns, range),
             ChunkBody::Encoded(bytes) => {
@@ -96,7 +137,43 @@ fn decode_run(stored: &StoredRun, range: TimeRange, cache: &ChunkCache) -> Resul
     Ok(run)
 }
 
-/// Appends a chunk's samples.
+fn decode_histograms(stored: &StoredRun, range: TimeRange) -> Result<Vec<HistogramSample>, SelectError> {
+    let mut run = Vec::new();
+    for bytes in stored.inside(range).filter_map(StoredChunk::histograms) {
+        histograms::decode_chunk(bytes, &mut run)
+            .map_err(|why| SelectError::Damaged { file: stored.file.to_string(), why })?;
+    }
+    run.retain(|sample| range.contains(sample.at));
+    tombstone::cut_histograms(&mut run, &stored.deleted);
+    Ok(run)
+}
+
+impl StoredChunk {
+    /// Its bytes if it holds histograms; these are not kept decoded.
+    fn histograms(&self) -> Option<&ChunkBytes> {
+        match &self.body {
+            ChunkBody::Encoded(bytes) => histograms::holds_histograms(bytes).then_some(bytes),
+            ChunkBody::Decoded(_) => None,
+        }
+    }
+}
+
+impl StoredRun {
+    fn inside(&self, range: TimeRange) -> impl Iterator<Item = &StoredChunk> {
+        self.chunks.iter().filter(move |chunk| chunk.min_ts < range.end.0 && range.start.0 <= chunk.max_ts)
+    }
+}
+
+/// Appends a chunk's samples of either kind.
+pub(crate) fn decode_either(bytes: &ChunkBytes, out: &mut Samples) -> Result<(), String> {
+    if histograms::holds_histograms(bytes) {
+        histograms::decode_chunk(bytes, &mut out.histograms)
+    } else {
+        decode_chunk(bytes, &mut out.floats)
+    }
+}
+
+/// Appends a chunk's floats.
 pub(crate) fn decode_chunk(bytes: &ChunkBytes, out: &mut Columns) -> Result<(), String> {
     codec::decode_timestamps(&bytes.ts, &mut out.timestamps).map_err(|err| format!("timestamps: {err}"))?;
     codec::decode_values(&bytes.values, &mut out.values).map_err(|err| format!("values: {err}"))?;

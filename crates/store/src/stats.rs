@@ -26,8 +26,16 @@ pub struct StoreStats {
     pub file_bytes: u64,
     /// Samples in them.
     pub file_samples: u64,
-    /// Samples acknowledged.
+    /// Float samples acknowledged.
     pub appended_samples: u64,
+    /// Native histograms acknowledged.
+    pub appended_histograms: u64,
+    /// Exemplars acknowledged.
+    pub appended_exemplars: u64,
+    /// Exemplars held.
+    pub exemplars: u64,
+    /// Exemplars that made room for newer ones or had no series.
+    pub dropped_exemplars: u64,
     /// Samples refused by time or series limits.
     pub rejected_samples: u64,
     /// Batches that failed as a whole.

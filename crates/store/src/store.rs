@@ -15,6 +15,7 @@ use wal::{Log, LogOptions, ReplayReport, Storage};
 use crate::cache::ChunkCache;
 use crate::delete;
 use crate::error::StoreError;
+use crate::exemplars;
 use crate::flush::{self, APP_ID};
 use crate::folder::DataFolder;
 use crate::metadata_file;
@@ -148,15 +149,19 @@ impl Store {
             dictionary.index,
             files,
             ChunkCache::new(options.cache_bytes),
+            options.exemplars_max,
         ));
         let storage = folder.storage();
         let kept = metadata_file::read(&*storage);
         tables.add_metadata(&kept.map_err(|source| StoreError::Folder { path: folder.root().to_owned(), source })?);
         tables.take_metadata_is_new();
         open_aged(&disk, &*storage, &tables)?;
+        let old_exemplars = exemplars::read(&*storage)
+            .map_err(|source| StoreError::Folder { path: folder.root().to_owned(), source })?;
 
         let mut replayer = Replayer::new(&tables, flushed);
         let (log, log_report) = open_log(folder, &options, flushed, &tables, &mut replayer)?;
+        tables.restore_exemplars(old_exemplars);
         let mut report = OpenReport {
             series: tables.index().len() as u64,
             files: tables.state.layers().files.len() as u64,
@@ -311,6 +316,7 @@ impl Shared {
     /// Puts everything up to this moment into files; the flush lock must be held.
     pub(crate) fn flush_memory(&self) -> Result<Flushed, StoreError> {
         self.freeze()?;
+        self.keep_exemplars()?;
         let mut samples = 0;
         for table in self.tables.state.layers().frozen {
             flush::flush_table(self, &table)?;
@@ -320,6 +326,13 @@ impl Shared {
         let flushed = self.tables.chunks.snapshot().txns.get(APP_ID).map_or(0, |&v| flush::flushed_lsn(v));
         self.log.truncate_below(flushed)?;
         Ok(Flushed { samples, lsn: flushed })
+    }
+
+    /// Before the commit that says which part of the log is no longer read at a start.
+    fn keep_exemplars(&self) -> Result<(), StoreError> {
+        let labels_of = |number| self.tables.index().entry(number).labels.clone();
+        let fault = |source| StoreError::Folder { path: "exemplars.json".into(), source };
+        self.tables.exemplars.keep(&*self.storage, labels_of).map_err(fault)
     }
 
     /// Must be durable before the log that holds new metadata is cut.
@@ -419,6 +432,10 @@ impl Shared {
             file_bytes: layers.files.iter().map(|file| file.entry.size).sum(),
             file_samples: layers.files.iter().map(|file| file.entry.samples).sum(),
             appended_samples: self.writes.samples.load(Ordering::Relaxed),
+            appended_histograms: self.writes.histograms.load(Ordering::Relaxed),
+            appended_exemplars: self.writes.exemplars.load(Ordering::Relaxed),
+            exemplars: self.tables.exemplars.len() as u64,
+            dropped_exemplars: self.tables.exemplars.dropped(),
             rejected_samples: self.writes.rejected.load(Ordering::Relaxed),
             failed_batches: self.writes.failed_batches.load(Ordering::Relaxed),
             ..StoreStats::default()

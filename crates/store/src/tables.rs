@@ -7,11 +7,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use lake::{FileEntry, Table};
 use roaring::RoaringBitmap;
 use series::{
-    Columns, Labels, Matcher, Metadata, Resolution, RollupSet, Select, SelectError, SelectRequest, SeriesId, SeriesSet,
-    TimeRange,
+    Exemplar, HistogramSample, Labels, Matcher, Metadata, Resolution, RollupSet, Select, SelectError, SelectRequest,
+    SeriesExemplars, SeriesId, SeriesSet, TimeRange,
 };
 
 use crate::cache::ChunkCache;
+use crate::exemplars::Exemplars;
 use crate::index::{SeriesIndex, SeriesNumber};
 use crate::payload::LogBatch;
 use crate::rollup;
@@ -34,6 +35,7 @@ pub(crate) struct Tables {
     metadata: RwLock<BTreeMap<String, Metadata>>,
     /// Whether metadata changed since it was last written to disk.
     metadata_is_new: AtomicBool,
+    pub(crate) exemplars: Exemplars,
 }
 
 impl Tables {
@@ -44,6 +46,7 @@ impl Tables {
         index: SeriesIndex,
         files: Vec<Arc<OpenFile>>,
         cache: ChunkCache,
+        exemplars_max: usize,
     ) -> Self {
         Self {
             chunks,
@@ -54,6 +57,7 @@ impl Tables {
             index: RwLock::new(index),
             metadata: RwLock::default(),
             metadata_is_new: AtomicBool::new(false),
+            exemplars: Exemplars::new(exemplars_max),
         }
     }
 
@@ -73,10 +77,27 @@ impl Tables {
             let mut filler = active.filler();
             for (run, &number) in logged.batch.iter().zip(&logged.numbers) {
                 insert(&mut filler, &index, number, run.timestamps, run.values);
+                insert_histograms(&mut filler, &index, number, run.histograms);
+                if !run.exemplars.is_empty() {
+                    self.exemplars.add(number, run.exemplars.iter().cloned());
+                }
             }
         }
         active.cover(first_lsn, last_lsn);
         self.add_metadata(logged.batch.metadata());
+    }
+
+    /// Exemplars that were written to disk, for the series that are still known.
+    pub(crate) fn restore_exemplars(&self, older: Vec<(Labels, Vec<Exemplar>)>) {
+        let index = self.index();
+        let mut known = Vec::new();
+        for (labels, exemplars) in older {
+            match index.find(labels.id(), labels.as_ref()) {
+                Some(number) => known.extend(exemplars.into_iter().map(|exemplar| (number, exemplar))),
+                None => self.exemplars.drop_homeless(exemplars.len() as u64),
+            }
+        }
+        self.exemplars.restore(known);
     }
 
     /// Remembers metadata, newest wins.
@@ -188,6 +209,12 @@ impl Select for Tables {
             None => self.metadata.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect(),
         }
     }
+
+    fn exemplars(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<Vec<SeriesExemplars>, SelectError> {
+        // An exemplar may lie outside the span of its series' samples.
+        let numbers = self.numbers(selectors, TimeRange::ALL);
+        Ok(self.exemplars.select(&numbers, range, &self.index()))
+    }
 }
 
 /// Puts samples into a memtable and widens the series' span.
@@ -201,6 +228,19 @@ pub(crate) fn insert(
     let (Some(first), Some(last)) = (timestamps.iter().min(), timestamps.iter().max()) else { return };
     filler.add(number, timestamps, values);
     index.entry(number).widen(*first, *last);
+}
+
+/// As [`insert`] for native histograms.
+pub(crate) fn insert_histograms(
+    filler: &mut crate::memtable::Filler<'_>,
+    index: &SeriesIndex,
+    number: SeriesNumber,
+    samples: &[HistogramSample],
+) {
+    let times = || samples.iter().map(|sample| sample.at.0);
+    let (Some(first), Some(last)) = (times().min(), times().max()) else { return };
+    filler.add_histograms(number, samples);
+    index.entry(number).widen(first, last);
 }
 
 /// Fetches the chunks of `series` that lie in `range` from one file, in one pass.
@@ -264,7 +304,7 @@ fn attach_memory(
     let tables = layers.frozen.iter().chain([&layers.active]);
     for table in tables.filter(|table| table.overlaps(range)) {
         for (&number, (_, selected)) in numbers.iter().zip(series.iter_mut()) {
-            let copy: Columns = table.read(number, range);
+            let copy = table.read(number, range);
             if !copy.is_empty() {
                 selected.memory.push(copy);
             }

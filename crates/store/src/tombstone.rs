@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use lake::FileEntry;
 use serde::{Deserialize, Serialize};
-use series::{Columns, MatchOp, Matcher, TimeRange, Timestamp};
+use series::{Columns, HistogramSample, MatchOp, Matcher, TimeRange, Timestamp};
 use wal::Storage;
 
 use crate::error::StoreError;
@@ -83,6 +83,13 @@ pub(crate) fn cut(run: &mut Columns, ranges: &[TimeRange]) {
         let end = run.timestamps.partition_point(|&at| at < range.end.0).max(start);
         run.timestamps.drain(start..end);
         run.values.drain(start..end);
+    }
+}
+
+/// As [`cut`] for native histograms.
+pub(crate) fn cut_histograms(run: &mut Vec<HistogramSample>, ranges: &[TimeRange]) {
+    if !ranges.is_empty() {
+        run.retain(|sample| !ranges.iter().any(|range| range.contains(sample.at)));
     }
 }
 

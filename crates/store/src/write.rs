@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use series::{Append, AppendError, Appended, Batch, BatchSeries, Clock, Millis, RejectionReason, Timestamp};
+use series::{
+    Append, AppendError, Appended, Batch, BatchSeries, Clock, HistogramSample, Millis, RejectionReason, Timestamp,
+};
 use wal::Log;
 
 use crate::index::{SeriesIndex, SeriesNumber};
@@ -40,6 +42,8 @@ pub(crate) struct Writer {
 #[derive(Debug, Default)]
 pub(crate) struct WriteCounts {
     pub(crate) samples: AtomicU64,
+    pub(crate) histograms: AtomicU64,
+    pub(crate) exemplars: AtomicU64,
     pub(crate) rejected: AtomicU64,
     pub(crate) failed_batches: AtomicU64,
 }
@@ -71,8 +75,12 @@ impl Append for Writer {
             Box::new(move |logged, outcome| match outcome {
                 Ok(lsn) => {
                     answer.samples = logged.batch.n_samples() as u64;
+                    answer.histograms = logged.batch.n_histograms() as u64;
+                    answer.exemplars = logged.batch.n_exemplars() as u64;
                     answer.lsn = lsn;
                     counts.samples.fetch_add(answer.samples, Ordering::Relaxed);
+                    counts.histograms.fetch_add(answer.histograms, Ordering::Relaxed);
+                    counts.exemplars.fetch_add(answer.exemplars, Ordering::Relaxed);
                     done(Ok(answer));
                 }
                 Err(err) => {
@@ -126,7 +134,9 @@ impl Writer {
         let mut admitted = LogBatch { batch: Batch::default(), numbers: Vec::new(), ids: Vec::new() };
         let mut index = self.tables.index_mut();
         for run in batch.iter() {
-            if run.timestamps.is_empty() {
+            if is_without_samples(&run) && index.find(run.id, run.labels).is_none() {
+                // Exemplars alone make no series.
+                self.tables.exemplars.drop_homeless(run.exemplars.len() as u64);
                 continue;
             }
             let Some(number) = self.number(&mut index, &run, &mut answer) else { continue };
@@ -150,7 +160,8 @@ impl Writer {
         let known = index.len() as u64;
         if known >= self.options.series_max || index.bytes() >= self.options.index_bytes {
             let limit = self.options.series_max.min(known);
-            answer.reject(RejectionReason::SeriesLimit { limit }, run.timestamps.len() as u64, run.labels);
+            let n_samples = run.timestamps.len() + run.histograms.len();
+            answer.reject(RejectionReason::SeriesLimit { limit }, n_samples as u64, run.labels);
             return None;
         }
         Some(index.find_or_add(run.id, run.labels))
@@ -193,10 +204,21 @@ impl Bounds {
 
     fn all_inside(&self, run: &BatchSeries<'_>, last: Option<i64>) -> bool {
         run.timestamps.iter().all(|&at| self.check(at, last).is_none())
+            && run.histograms.iter().all(|sample| self.check_histogram(sample, last).is_none())
+            && run.exemplars.iter().all(|exemplar| storable(exemplar.at))
+    }
+
+    fn check_histogram(&self, sample: &HistogramSample, last: Option<i64>) -> Option<RejectionReason> {
+        let bad = || sample.histogram.check().is_err().then_some(RejectionReason::BadHistogram);
+        self.check(sample.at.0, last).or_else(bad)
     }
 }
 
-/// Copies the samples that may be written; false when none may (no series is opened then).
+fn is_without_samples(run: &BatchSeries<'_>) -> bool {
+    run.timestamps.is_empty() && run.histograms.is_empty()
+}
+
+/// Copies what may be written; false when nothing may (no series is opened then).
 fn copy_inside(
     bounds: &Bounds,
     run: &BatchSeries<'_>,
@@ -204,21 +226,32 @@ fn copy_inside(
     admitted: &mut Batch,
     answer: &mut Appended,
 ) -> bool {
-    let mut open = false;
+    let mut is_open = false;
+    // A copy is never larger than the batch it comes from, so the arena cannot overflow.
+    let mut open = |admitted: &mut Batch| {
+        is_open = is_open || admitted.begin_labels(&run.labels.to_owned()).is_ok();
+        is_open
+    };
     for (&at, &value) in run.timestamps.iter().zip(run.values) {
-        if let Some(reason) = bounds.check(at, last) {
-            answer.reject(reason, 1, run.labels);
-            continue;
-        }
-        if !open {
-            // A copy is never larger than the batch it comes from, so the arena cannot overflow.
-            open = admitted.begin_labels(&run.labels.to_owned()).is_ok();
-        }
-        if open {
-            admitted.push(Timestamp(at), value);
+        match bounds.check(at, last) {
+            Some(reason) => answer.reject(reason, 1, run.labels),
+            None if open(admitted) => admitted.push(Timestamp(at), value),
+            None => {}
         }
     }
-    open
+    for sample in run.histograms {
+        match bounds.check_histogram(sample, last) {
+            Some(reason) => answer.reject(reason, 1, run.labels),
+            None if open(admitted) => admitted.push_histogram(sample.at, sample.histogram.clone()),
+            None => {}
+        }
+    }
+    for exemplar in run.exemplars.iter().filter(|exemplar| storable(exemplar.at)) {
+        if open(admitted) {
+            admitted.push_exemplar(exemplar.clone());
+        }
+    }
+    is_open
 }
 
 fn append_error(err: wal::LogError) -> AppendError {

@@ -154,6 +154,12 @@ impl ChunkFile {
         let mut values = Vec::new();
         for (i, chunk) in missing.into_iter().zip(self.fetch(&short)?) {
             values.clear();
+            if codec::is_histograms(&chunk.values) {
+                // No number speaks for a histogram.
+                let count = self.keys()?.count[rows[i] as usize];
+                all[i] = Some(ChunkAggregates { count, ..ChunkAggregates::of(&[]) });
+                continue;
+            }
             codec::decode_values(&chunk.values, &mut values)
                 .map_err(|why| LakeError::damaged(self.file.key(), format!("values of row {}: {why}", rows[i])))?;
             all[i] = Some(ChunkAggregates::of(&values));

@@ -133,7 +133,7 @@ async fn listed<T: Serialize + Send + 'static>(
 }
 
 /// Labels as a JSON object, names in rising order.
-fn object(labels: &Labels) -> BTreeMap<String, String> {
+pub(super) fn object(labels: &Labels) -> BTreeMap<String, String> {
     labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 

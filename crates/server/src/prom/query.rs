@@ -36,12 +36,6 @@ pub(crate) async fn range(app: Extract<App>, params: Result<Params, Fault>) -> R
     .await
 }
 
-/// `GET|POST /api/v1/query_exemplars`: none are stored, and an empty list is the documented way to say so.
-pub(crate) async fn exemplars(params: Result<Params, Fault>) -> Result<Response, PromFault> {
-    required(&params?, "query")?;
-    Ok(success([(); 0]))
-}
-
 /// `GET|POST /api/v1/format_query`
 pub(crate) async fn format(params: Result<Params, Fault>) -> Result<Response, PromFault> {
     let params = params?;

@@ -75,31 +75,23 @@ fn hand_over_now(state: &State, headers: &HeaderMap, body: &[u8]) -> Result<Hand
     let (send, appended) = oneshot::channel();
     // A failed send means that the client has gone; the samples are written all the same.
     let done = move |result| drop(send.send(result));
-    let refused = refusals(decoded);
-    // Until the store keeps them, native histograms and exemplars are left out and not reported as written.
-    if batch.n_samples() == 0 && batch.metadata().is_empty() {
+    if batch.is_empty() {
         done(Ok(Appended::default()));
     } else {
         state.parts.append.append(batch, Box::new(done));
     }
-    Ok(Handed { refused, appended })
+    Ok(Handed { refused: refusals(decoded), appended })
 }
 
 /// Everything the sender meant to store and the decoder left out; exemplars are hints and do not count.
 pub(crate) fn refusals(decoded: Decoded) -> Vec<Refusal> {
-    let histograms = (decoded.histograms > 0).then(|| Refusal {
-        reason: "native histograms, which are not stored yet; send classic buckets".to_owned(),
-        series: 0,
-        samples: decoded.histograms,
-        example: String::new(),
-    });
     let refused = decoded.refused.into_iter().map(|item| Refusal {
         reason: item.reason.to_string(),
         series: item.series,
         samples: item.samples,
         example: item.example,
     });
-    refused.chain(histograms).collect()
+    refused.collect()
 }
 
 fn ingest_fault(err: IngestError) -> Fault {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use series::{
     Append, AppendError, Appended, Batch, Clock, Columns, Labels, ManualClock, Matcher, Metadata, MetricType, Millis,
-    RejectionReason, Select, SelectError, SelectRequest, SeriesSet, TimeRange, Timestamp,
+    RejectionReason, Select, SelectError, SelectRequest, SeriesExemplars, SeriesSet, TimeRange, Timestamp,
 };
 use server::{
     AdminError, AdviceError, Anomaly, AnomalyKind, Band, Confidence, Copies, Filter, FlushReport, ForecastChart,
@@ -49,6 +49,8 @@ pub(crate) enum Mood {
 pub(crate) struct World {
     /// Stored series.
     pub(crate) stored: Mutex<BTreeMap<Labels, BTreeMap<i64, f64>>>,
+    /// Stored exemplars.
+    pub(crate) exemplars: Mutex<Vec<SeriesExemplars>>,
     /// What appends do.
     pub(crate) mood: Mutex<Mood>,
     /// Whether there is any insight.
@@ -69,6 +71,7 @@ impl World {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             stored: Mutex::default(),
+            exemplars: Mutex::default(),
             mood: Mutex::default(),
             insightful: AtomicBool::new(true),
             ready: AtomicBool::new(true),
@@ -132,7 +135,13 @@ impl Clock for World {
 
 impl Append for World {
     fn append(&self, batch: Batch, done: Box<dyn FnOnce(Result<Appended, AppendError>) + Send>) {
-        let mut appended = Appended { samples: batch.n_samples() as u64, lsn: 1, ..Appended::default() };
+        let mut appended = Appended {
+            samples: batch.n_samples() as u64,
+            histograms: batch.n_histograms() as u64,
+            exemplars: batch.n_exemplars() as u64,
+            lsn: 1,
+            ..Appended::default()
+        };
         let mood = *lock(&self.mood);
         match mood {
             Mood::DiskFull => return done(Err(AppendError::DiskFull { free_bytes: 12 })),
@@ -149,6 +158,8 @@ impl Append for World {
         for item in batch.iter() {
             let samples = item.timestamps.iter().copied().zip(item.values.iter().copied());
             lock(&self.stored).entry(item.labels.to_owned()).or_default().extend(samples);
+            let found = SeriesExemplars { labels: item.labels.to_owned(), exemplars: item.exemplars.to_vec() };
+            lock(&self.exemplars).extend((!found.exemplars.is_empty()).then_some(found));
         }
         self.samples.fetch_add(appended.samples, Ordering::Relaxed);
         std::thread::spawn(move || done(Ok(appended)));
@@ -166,6 +177,17 @@ impl Select for World {
         });
         let columns = columns.collect();
         Ok(Box::new(Snapshot { labels, columns }))
+    }
+
+    fn exemplars(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<Vec<SeriesExemplars>, SelectError> {
+        let mut found = lock(&self.exemplars).clone();
+        found.iter_mut().for_each(|one| one.exemplars.retain(|exemplar| range.contains(exemplar.at)));
+        let wanted = |one: &SeriesExemplars| {
+            let all = |list: &Vec<Matcher>| list.iter().all(|matcher| matcher.matches_labels(one.labels.as_ref()));
+            !one.exemplars.is_empty() && selectors.iter().any(all)
+        };
+        found.retain(wanted);
+        Ok(found)
     }
 
     fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Labels>, SelectError> {

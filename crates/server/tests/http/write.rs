@@ -117,8 +117,12 @@ async fn senders_of_2_0_are_told_what_was_written_on_success_and_on_failure() {
     batch.begin([("__name__", "up")]).expect("small");
     batch.push(Timestamp(1000), 1.0);
     batch.push(Timestamp(2000), 2.0);
+    batch.push_histogram(Timestamp(3000), series::Histogram::stale());
+    batch.push_exemplar(exemplar("t1", 2.5));
     let body = ingest::encode_write_request_v2(&batch).expect("small");
-    for (mood, status, written) in [(Mood::Fine, 204, "2"), (Mood::TooOld, 400, "1"), (Mood::DiskFull, 503, "0")] {
+    for (mood, status, written) in
+        [(Mood::Fine, 204, ["2", "1", "1"]), (Mood::TooOld, 400, ["1", "1", "1"]), (Mood::DiskFull, 503, ["0"; 3])]
+    {
         *lock(&server.world.mood) = mood;
         let request = Request::post("/api/v1/write")
             .header("content-type", ingest::CONTENT_TYPE_V2)
@@ -127,8 +131,46 @@ async fn senders_of_2_0_are_told_what_was_written_on_success_and_on_failure() {
             .body(Body::from(body.clone()));
         let answer = server.send(request.expect("valid request")).await;
         assert_eq!(answer.status, status, "{mood:?}: {}", answer.text());
-        assert_eq!(counts(&answer), [written, "0", "0"].map(str::to_owned), "{mood:?}");
+        assert_eq!(counts(&answer), written.map(str::to_owned), "{mood:?}");
     }
+    let metrics = server.get("/metrics").await;
+    assert!(metrics.text().contains("foretide_write_histograms_total 2\n"), "{}", metrics.text());
+}
+
+fn exemplar(trace: &str, value: f64) -> series::Exemplar {
+    let labels = series::Labels::from_pairs([("trace_id", trace)]).expect("valid");
+    series::Exemplar { labels, value, at: Timestamp(1500) }
+}
+
+#[tokio::test]
+async fn exemplars_are_found_by_the_selectors_of_a_query() {
+    let server = Server::new();
+    let mut batch = Batch::default();
+    for (job, value) in [("a", 2.5), (HOSTILE, f64::INFINITY)] {
+        batch.begin([("__name__", "up"), ("job", job)]).expect("small");
+        batch.push(Timestamp(1000), 1.0);
+        batch.push_exemplar(exemplar("t1", value));
+    }
+    assert_eq!(write(&server, ingest::encode_write_request(&batch).expect("small")).await.status, 204);
+    let found = async |query: &str| {
+        let answer = server.get(&format!("/api/v1/query_exemplars?{query}")).await.json();
+        answer["data"].as_array().cloned().unwrap_or_default()
+    };
+    let both = found("query=rate(up[1m])%2Brate(down[1m])&start=1&end=1.5").await;
+    assert_eq!(both.len(), 2);
+    assert_eq!(
+        both[0],
+        serde_json::json!({
+            "seriesLabels": { "__name__": "up", "job": "a" },
+            "exemplars": [{ "labels": { "trace_id": "t1" }, "value": "2.5", "timestamp": 1.5 }],
+        })
+    );
+    assert_eq!((&both[1]["seriesLabels"]["job"], &both[1]["exemplars"][0]["value"]), (&HOSTILE.into(), &"+Inf".into()));
+    assert!(found("query=up{job=\"b\"}").await.is_empty());
+    assert!(found("query=up&start=2").await.is_empty());
+    assert!(found("query=1%2B1").await.is_empty());
+    assert_eq!(server.get("/api/v1/query_exemplars?query=up(").await.status, 400);
+    assert_eq!(server.get("/api/v1/query_exemplars").await.status, 400);
 }
 
 #[tokio::test]

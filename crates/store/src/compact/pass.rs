@@ -11,11 +11,11 @@ use series::{Columns, Resolution, SeriesId};
 use super::plan::Run;
 use super::sink::{Sink, Stamp, commit};
 use crate::error::StoreError;
-use crate::merge;
+use crate::histograms::{self, Samples};
 use crate::retention::{Keep, KeepTimes};
 use crate::rollup::{self, OpenRollup};
 use crate::rows::{ChunkSamples, DAY, RowsByDay};
-use crate::set::decode_chunk;
+use crate::set::decode_either;
 use crate::state::{OpenFile, Replacement, Swap};
 use crate::store::Shared;
 use crate::tombstone::{self, Tombstones};
@@ -144,29 +144,28 @@ impl DayPass<'_> {
     }
 
     fn block(&self, inputs: &[Arc<OpenFile>], block: &[Named], sinks: &mut Sinks<'_>) -> Result<(), StoreError> {
-        let mut runs: Vec<Vec<Columns>> = vec![Vec::new(); block.len()];
+        let mut runs: Vec<Vec<Samples>> = vec![Vec::new(); block.len()];
         for file in inputs {
             sinks.samples_in += self.read(file, block, &mut runs)?;
         }
         for (named, runs) in block.iter().zip(runs) {
-            let mut merged = Columns::default();
-            merge::merge(runs, &mut merged);
+            let merged = histograms::merge_samples(runs);
             if self.whole {
-                self.roll(named, &merged, sinks)?;
+                self.roll(named, &merged.floats, sinks)?;
             }
             if self.is_over(named.times.raw) {
                 continue;
             }
             sinks.samples_out += merged.len() as u64;
             let mut rows = RowsByDay::default();
-            rows.add(&named.metric, named.id, &merged, ChunkSamples::COMPACTED);
+            rows.add_samples(&named.metric, named.id, &merged, ChunkSamples::COMPACTED);
             sinks.chunks.add(rows.0.into_values().flatten())?;
         }
         Ok(())
     }
 
     /// Decodes the block's chunks of one file, without what was deleted from them; answers how many samples it had.
-    fn read(&self, file: &OpenFile, block: &[Named], runs: &mut [Vec<Columns>]) -> Result<u64, StoreError> {
+    fn read(&self, file: &OpenFile, block: &[Named], runs: &mut [Vec<Samples>]) -> Result<u64, StoreError> {
         let keys = file.file.keys()?;
         let mut wanted: Vec<(u32, usize)> = Vec::new();
         for (at, named) in block.iter().enumerate() {
@@ -174,17 +173,19 @@ impl DayPass<'_> {
         }
         wanted.sort_unstable();
         let rows: Vec<u32> = wanted.iter().map(|&(row, _)| row).collect();
-        let mut decoded: Vec<Columns> = vec![Columns::default(); block.len()];
+        let mut decoded: Vec<Samples> = vec![Samples::default(); block.len()];
         for (&(_, at), bytes) in wanted.iter().zip(file.file.fetch(&rows)?) {
-            decode_chunk(&bytes, &mut decoded[at])
+            decode_either(&bytes, &mut decoded[at])
                 .map_err(|why| lake::LakeError::Damaged { file: file.entry.path.clone(), why })?;
         }
         let mut samples = 0;
-        for ((runs, mut columns), named) in runs.iter_mut().zip(decoded).zip(block) {
-            samples += columns.len() as u64;
-            tombstone::cut(&mut columns, &self.tombstones.ranges_of(&file.entry, named.id.0));
-            if !columns.is_empty() {
-                runs.push(columns);
+        for ((runs, mut decoded), named) in runs.iter_mut().zip(decoded).zip(block) {
+            samples += decoded.len() as u64;
+            let deleted = self.tombstones.ranges_of(&file.entry, named.id.0);
+            tombstone::cut(&mut decoded.floats, &deleted);
+            tombstone::cut_histograms(&mut decoded.histograms, &deleted);
+            if !decoded.is_empty() {
+                runs.push(decoded);
             }
         }
         Ok(samples)

@@ -102,5 +102,7 @@ proptest! {
         let _ = read_samples_dense(&bytes, |_, _, _| {});
         let _ = read_samples(&bytes, |_, _, _| {});
         let _ = read_series_frame(&bytes, |_, _, _| {});
+        let _ = read_histograms(&bytes, |_, _| {});
+        let _ = read_exemplars(&bytes, |_, _| {});
     }
 }
