@@ -119,7 +119,7 @@ proptest! {
                 Step::Flush { merge } => drop(bench.store().flush(merge).expect("flushes")),
                 Step::Delete { host, from, hours } => {
                     let range = TimeRange::new(Timestamp(NOW + from * HOUR), Timestamp(NOW + (from + hours) * HOUR));
-                    let matcher = Matcher::equal("host", &format!("h{host}"));
+                    let matcher = Matcher::equal("host", format!("h{host}"));
                     bench.store().delete_series(&[vec![matcher]], range).expect("deletes");
                     if let Some(run) = model.get_mut(&labels(host)) {
                         run.retain(|at, _| !range.contains(Timestamp(*at)));
