@@ -14,7 +14,8 @@ fn side(spans: Vec<(u8, u8)>, seed: u64) -> Buckets {
         .map(|(offset, length)| Span { offset: i32::from(offset), length: u32::from(length % 4) })
         .collect();
     let n_buckets: u32 = spans.iter().map(|span| span.length).sum();
-    let counts = (0..n_buckets).map(|i| ((seed >> (i % 48)) & 0xff) as f64 / if seed % 7 == 0 { 3.0 } else { 1.0 });
+    let counts =
+        (0..n_buckets).map(|i| ((seed >> (i % 48)) & 0xff) as f64 / if seed.is_multiple_of(7) { 3.0 } else { 1.0 });
     Buckets { counts: counts.collect(), spans }
 }
 
