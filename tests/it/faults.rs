@@ -305,7 +305,9 @@ fn write_requests_that_are_not_taken() {
     answers(&post(&[("Content-Encoding", "gzip"), HEADERS[0]], &good), 415, &["gzip", "snappy"]);
     answers(&post(&[("Content-Type", "text/plain")], &good), 415, &["text/plain", "application/x-protobuf"]);
     let second = [("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"), HEADERS[1]];
-    answers(&post(&second, &good), 415, &["remote write 2.0", "1.0"]);
+    answers(&post(&second, &good), 400, &["looks like remote write 1.0", "prometheus.WriteRequest"]);
+    let ninth = [("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v9.Request"), HEADERS[1]];
+    answers(&post(&ninth, &good), 415, &["v9.Request"]);
     let huge = server.connect().send_head("POST", remote_write::PATH, &[("Content-Length", "17000000")]);
     answers(&huge.expect("answered before the body"), 413, &["larger than 16777216 bytes", "smaller batches"]);
     answers(&server.get(remote_write::PATH), 405, &["does not take GET"]);
