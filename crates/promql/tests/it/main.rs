@@ -6,5 +6,6 @@ mod conformance;
 mod limits;
 mod memory;
 mod names;
+mod natives;
 mod oracle;
 mod script;
