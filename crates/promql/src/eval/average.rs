@@ -1,4 +1,4 @@
-//! Sums and means with Neumaier's compensation (Kahan–Babuška), and quantiles of a list.
+//! Sums and means with compensation for what rounding loses (Kahan–Babuška), and quantiles of a list.
 
 /// A compensated sum.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,16 +35,13 @@ impl Sum {
         self.lost /= divisor;
     }
 
+    /// The rounding error of each addition is found without a branch (Knuth's two-sum, the same number as Neumaier's).
+    /// Where the sum is infinite the error is NaN, but an infinite sum stays one and its error is not looked at.
     #[inline]
     pub(crate) fn add(&mut self, value: f64) {
         let sum = self.sum + value;
-        if sum.is_infinite() {
-            self.lost = 0.0;
-        } else if self.sum.abs() >= value.abs() {
-            self.lost += (self.sum - sum) + value;
-        } else {
-            self.lost += (value - sum) + self.sum;
-        }
+        let taken = sum - self.sum;
+        self.lost += (self.sum - (sum - taken)) + (value - taken);
         self.sum = sum;
     }
 
@@ -90,11 +87,27 @@ impl Mean {
     #[inline]
     pub(crate) fn value(&self) -> f64 {
         if self.incremental {
-            self.sum.sum + self.sum.lost
+            self.sum.value()
+        } else if self.sum.sum.is_infinite() {
+            self.sum.sum
         } else {
             self.sum.sum / self.count + self.sum.lost / self.count
         }
     }
+}
+
+/// The mean of many values. As [`Mean`] added one by one, but looks for an overflow only once.
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    let Some((first, rest)) = values.split_first() else { return f64::NAN };
+    let mut sum = Sum::of(*first);
+    rest.iter().for_each(|value| sum.add(*value));
+    if sum.sum.is_finite() {
+        let n = values.len() as f64;
+        return sum.sum / n + sum.lost / n;
+    }
+    let mut mean = Mean::default();
+    values.iter().for_each(|value| mean.add(*value));
+    mean.value()
 }
 
 /// Variance of the whole by Welford's method, compensated.
@@ -146,7 +159,7 @@ pub(crate) fn quantile(phi: f64, values: &mut [f64]) -> f64 {
 mod tests {
     use super::*;
 
-    fn mean(values: &[f64]) -> f64 {
+    fn one_by_one(values: &[f64]) -> f64 {
         let mut mean = Mean::default();
         values.iter().for_each(|v| mean.add(*v));
         mean.value()
@@ -165,6 +178,12 @@ mod tests {
         assert_eq!(mean(&[f64::INFINITY, 1.0]), f64::INFINITY);
         assert!(mean(&[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
         assert_eq!(mean(&[1.0, 2.0, 3.0]), 2.0);
+        for values in [&[0.1, 0.2, 0.3, 1e100, -1e100][..], &[f64::MAX, 1.0, f64::MAX, -f64::MAX], &[f64::INFINITY]] {
+            assert_eq!(mean(values), one_by_one(values));
+        }
+        let mut sum = Sum::default();
+        [1.0, f64::INFINITY, 1.0].into_iter().for_each(|v| sum.add(v));
+        assert_eq!(sum.value(), f64::INFINITY);
     }
 
     #[test]

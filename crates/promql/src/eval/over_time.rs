@@ -1,6 +1,6 @@
 //! Functions of one window, `…_over_time` and their kin, and their table.
 
-use super::average::{Mean, Sum, Variance, quantile};
+use super::average::{Sum, Variance, mean, quantile};
 use super::extended;
 use super::window::Window;
 use super::{rate, trend};
@@ -48,9 +48,7 @@ fn sum(window: &Window<'_>) -> Option<f64> {
 }
 
 fn avg(window: &Window<'_>) -> Option<f64> {
-    let mut mean = Mean::default();
-    window.values.iter().for_each(|v| mean.add(*v));
-    Some(mean.value())
+    Some(mean(window.values))
 }
 
 fn variance(window: &Window<'_>) -> f64 {

@@ -1,6 +1,6 @@
 //! Counter resets between two samples.
 
-use series::{Histogram, ResetHint};
+use series::{Buckets, Histogram, ResetHint};
 
 use super::layout::{bound, coarser};
 use super::total::zero_up_to;
@@ -30,12 +30,10 @@ pub(crate) fn is_reset(now: &Histogram, before: &Histogram) -> bool {
     if threshold != now.zero_threshold || now.zero_count < zero {
         return true;
     }
-    let fell = |now_side: &series::Buckets, before_side: &series::Buckets| {
-        let outside = |index: i64| now.has_custom_buckets() || bound(now.schema, index) > now.zero_threshold;
-        let steps = (before.schema - now.schema) as u32;
-        let now_buckets = now_side.iter().filter(|(index, _)| outside(*index));
+    let steps = (before.schema - now.schema) as u32;
+    let fell = |now_side: &Buckets, before_side: &Buckets| {
         if steps == 0 {
-            return falls(now_buckets, before_side.iter().filter(|(index, _)| outside(*index)));
+            return falls(outside(now, now_side.iter()), outside(now, before_side.iter()));
         }
         let mut merged: Vec<(i64, f64)> = Vec::new();
         for (index, count) in before_side.iter() {
@@ -45,9 +43,16 @@ pub(crate) fn is_reset(now: &Histogram, before: &Histogram) -> bool {
                 _ => merged.push((index, count)),
             }
         }
-        falls(now_buckets, merged.into_iter().filter(|(index, _)| outside(*index)))
+        falls(outside(now, now_side.iter()), outside(now, merged.into_iter()))
     };
     fell(&now.positive, &before.positive) || fell(&now.negative, &before.negative)
+}
+
+/// The buckets that end beyond the zero bucket of `histogram`. Indices rise, so once one does, all others do.
+fn outside(histogram: &Histogram, buckets: impl Iterator<Item = (i64, f64)>) -> impl Iterator<Item = (i64, f64)> {
+    let (schema, threshold) = (histogram.schema, histogram.zero_threshold);
+    let is_plain = histogram.has_custom_buckets() || threshold == 0.0;
+    buckets.skip_while(move |(index, _)| !is_plain && bound(schema, *index) <= threshold)
 }
 
 /// Whether some bucket of `before` has more than its partner in `now`; both rise by index.
