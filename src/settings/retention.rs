@@ -35,11 +35,12 @@ pub struct RetentionRule {
     pub rollup_1h: Option<Keeping>,
 }
 
-/// A keep time: a duration of an hour or more, or `unlimited`.
+/// A keep time: a duration of an hour or more, `unlimited`, or `off` for roll-ups that are not wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keeping(pub store::Keep);
 
 const UNLIMITED: &str = "unlimited";
+const OFF: &str = "off";
 /// Shorter ones are more likely a slip than a wish, and days go as a whole anyway.
 const SHORTEST: Millis = Millis::from_hours(1);
 
@@ -54,8 +55,12 @@ impl RetentionSettings {
     /// As the store takes it.
     ///
     /// # Errors
-    /// The rule and what is wrong with its selector.
+    /// The rule and what is wrong with its selector; samples that are not kept at all.
     pub fn resolve(&self) -> Result<store::Retention, String> {
+        let raws = std::iter::once(Some(self.raw)).chain(self.rules.iter().map(|rule| rule.raw)).flatten();
+        if raws.into_iter().any(|raw| raw.0 == store::Keep::Never) {
+            return Err("raw cannot be `off`: roll-ups are made from samples".into());
+        }
         let (raw, rollup_5m, rollup_1h) = (self.raw.0, self.rollup_5m.0, self.rollup_1h.0);
         let times = store::KeepTimes { raw, rollup_5m, rollup_1h };
         let rule = |rule: &RetentionRule| {
@@ -85,6 +90,7 @@ impl Serialize for Keeping {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             store::Keep::Forever => out.serialize_str(UNLIMITED),
+            store::Keep::Never => out.serialize_str(OFF),
             store::Keep::For(span) => out.collect_str(&span),
         }
     }
@@ -95,6 +101,9 @@ impl<'de> Deserialize<'de> for Keeping {
         let text = String::deserialize(input)?;
         if text == UNLIMITED {
             return Ok(Self(store::Keep::Forever));
+        }
+        if text == OFF {
+            return Ok(Self(store::Keep::Never));
         }
         match Millis::parse(&text) {
             Ok(span) if span >= SHORTEST => Ok(Self(store::Keep::For(span))),
@@ -132,5 +141,9 @@ mod tests {
         let rule = RetentionRule { selector: "sum(up)".into(), raw: None, rollup_5m: None, rollup_1h: None };
         let settings = RetentionSettings { rules: vec![rule], ..RetentionSettings::default() };
         assert!(settings.resolve().expect_err("refused").contains("more than a selector"));
+        let off = Settings::parse("retention: {raw: off}\n", "test");
+        assert!(off.is_err() || off.is_ok_and(|settings| settings.retention.resolve().is_err()));
+        let fine = Settings::parse("retention: {rollup_5m: 'off'}\n", "test").expect("valid");
+        assert_eq!(fine.retention.resolve().expect("valid").times.rollup_5m, store::Keep::Never);
     }
 }

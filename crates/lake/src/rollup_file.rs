@@ -123,9 +123,36 @@ impl RollupFile {
     /// # Errors
     /// As [`RollupFile::open`].
     pub fn read(&self, series_id: u64, out: &mut Vec<RollupRow>) -> Result<(), LakeError> {
+        self.read_each(&[series_id], |_, rows| out.extend(rows))
+    }
+
+    /// Hands the rows of each of `series` that is here to `each`, in file order; neighbours are read together.
+    ///
+    /// # Errors
+    /// As [`RollupFile::open`].
+    pub fn read_each(&self, series: &[u64], mut each: impl FnMut(u64, Vec<RollupRow>)) -> Result<(), LakeError> {
         let runs = self.runs()?;
-        let Ok(at) = runs.binary_search_by_key(&series_id, |run| run.series_id) else { return Ok(()) };
-        self.rows(runs[at].start..runs[at].end, out)
+        let find = |id: &u64| runs.binary_search_by_key(id, |run| run.series_id).ok().map(|at| runs[at]);
+        let mut wanted: Vec<Run> = series.iter().filter_map(find).collect();
+        wanted.sort_unstable_by_key(|run| run.start);
+        let mut rest = &wanted[..];
+        while let Some(first) = rest.first() {
+            let near = |n: &usize| {
+                rest[*n].start <= rest[*n - 1].end + PAGE_ROWS as u32 && rest[*n].end - first.start <= GROUP_ROWS as u32
+            };
+            let n = (1..rest.len()).take_while(near).last().map_or(1, |last| last + 1);
+            let (some, after) = rest.split_at(n);
+            let mut rows = Vec::new();
+            self.rows(first.start..some[n - 1].end, &mut rows)?;
+            let (mut rows, mut at) = (rows.into_iter(), first.start);
+            for run in some {
+                let own = rows.by_ref().skip((run.start - at) as usize).take((run.end - run.start) as usize);
+                each(run.series_id, own.collect());
+                at = run.end;
+            }
+            rest = after;
+        }
+        Ok(())
     }
 
     /// Drops what is kept in memory of where each series lies; it is read again when needed.
@@ -308,6 +335,15 @@ mod tests {
             file.read(u64::MAX - 150 + i, &mut out).expect("read");
             assert_eq!(out, all[i as usize * 288..(i as usize + 1) * 288]);
         }
+        let ids: Vec<u64> = [149, 3, 4, 0, 90].map(|i| u64::MAX - 150 + i).into();
+        let mut seen = Vec::new();
+        let each = |id: u64, rows: Vec<RollupRow>| {
+            let i = (id - (u64::MAX - 150)) as usize;
+            assert_eq!(rows, all[i * 288..(i + 1) * 288]);
+            seen.push(i);
+        };
+        file.read_each(&ids, each).expect("read");
+        assert_eq!(seen, [0, 3, 4, 90, 149]);
         let mut none = Vec::new();
         file.read(1, &mut none).expect("read");
         assert!(none.is_empty());

@@ -1,5 +1,7 @@
 //! Roll-ups on the read side: what samples come to in buckets of fixed width.
 
+use std::ops::Range;
+
 use crate::labels::Labels;
 use crate::select::SelectError;
 
@@ -50,11 +52,26 @@ pub trait RollupSet: Send + Sync {
     /// Labels of series `i`.
     fn labels(&self, i: usize) -> &Labels;
 
-    /// Appends the buckets of series `i` that start inside the requested range to `out`, by rising time.
+    /// Hands the buckets of the series `some` that start inside the requested range to `each`, some of one series at a
+    /// time, in whatever order reads best. `each` answers whether it wants more.
     ///
     /// # Errors
-    /// [`SelectError`] when a file is missing or damaged; `out` is then unspecified.
-    fn read(&self, i: usize, out: &mut Vec<Rollup>) -> Result<(), SelectError>;
+    /// [`SelectError`] when a file is missing or damaged.
+    fn scan(&self, some: Range<usize>, each: &mut dyn FnMut(usize, Vec<Rollup>) -> bool) -> Result<(), SelectError>;
+
+    /// Appends the buckets of series `i` to `out`, by rising time.
+    ///
+    /// # Errors
+    /// As [`RollupSet::scan`].
+    fn read(&self, i: usize, out: &mut Vec<Rollup>) -> Result<(), SelectError> {
+        let before = out.len();
+        self.scan(i..i + 1, &mut |_, buckets| {
+            out.extend(buckets);
+            true
+        })?;
+        out[before..].sort_by_key(|bucket| bucket.ts);
+        Ok(())
+    }
 }
 
 impl Resolution {

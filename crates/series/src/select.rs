@@ -202,7 +202,11 @@ impl RollupSet for NoRollups {
         &self.0
     }
 
-    fn read(&self, _: usize, _: &mut Vec<Rollup>) -> Result<(), SelectError> {
+    fn scan(
+        &self,
+        _: std::ops::Range<usize>,
+        _: &mut dyn FnMut(usize, Vec<Rollup>) -> bool,
+    ) -> Result<(), SelectError> {
         Ok(())
     }
 }

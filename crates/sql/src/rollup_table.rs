@@ -169,19 +169,25 @@ impl Scan {
     fn run(&self, (part, parts): (usize, usize), mut send: impl FnMut(RecordBatch) -> bool) -> Result<()> {
         let set = self.set()?;
         let (mut rows, mut runs) = (Vec::new(), Vec::<(Labels, usize)>::new());
-        for i in set.len() * part / parts..set.len() * (part + 1) / parts {
-            let before = rows.len();
-            set.read(i, &mut rows).map_err(|err| DataFusionError::Execution(err.to_string()))?;
-            if rows.len() > before {
-                runs.push((set.labels(i).clone(), rows.len() - before));
+        let mut failure = None;
+        let mine = set.len() * part / parts..set.len() * (part + 1) / parts;
+        let scanned = set.scan(mine, &mut |i, some| {
+            runs.push((set.labels(i).clone(), some.len()));
+            rows.extend(some);
+            if rows.len() < BATCH_ROWS {
+                return true;
             }
-            if rows.len() >= BATCH_ROWS {
-                if !send(self.batch(&rows, &runs)?) {
-                    return Ok(());
+            match self.batch(&std::mem::take(&mut rows), &std::mem::take(&mut runs)) {
+                Ok(batch) => send(batch),
+                Err(err) => {
+                    failure = Some(err);
+                    false
                 }
-                rows.clear();
-                runs.clear();
             }
+        });
+        scanned.map_err(|err| DataFusionError::Execution(err.to_string()))?;
+        if let Some(err) = failure {
+            return Err(err);
         }
         if !rows.is_empty() {
             send(self.batch(&rows, &runs)?);

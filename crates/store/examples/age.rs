@@ -91,11 +91,12 @@ fn read(store: &Store) -> Result<(), Box<dyn std::error::Error>> {
     }
     let started = Instant::now();
     let set = select.rollups(Resolution::Hour, &request)?;
-    let mut rows = Vec::new();
-    for i in 0..set.len() {
-        set.read(i, &mut rows)?;
-    }
-    println!("read of {} hourly roll-ups: {:.3} s", rows.len(), started.elapsed().as_secs_f64());
+    let mut rows = 0;
+    set.scan(0..set.len(), &mut |_, some| {
+        rows += some.len();
+        true
+    })?;
+    println!("read of {rows} hourly roll-ups: {:.3} s", started.elapsed().as_secs_f64());
     println!("cache hit ratio {:.2}", store.stats().cache.hit_ratio());
     Ok(())
 }

@@ -15,6 +15,8 @@ pub enum Keep {
     Forever,
     /// This long after the sample's time, rounded up to a whole UTC day.
     For(Millis),
+    /// Not at all: roll-ups that are not wanted.
+    Never,
 }
 
 /// Keep times of one series.
@@ -51,12 +53,14 @@ impl Keep {
     pub(crate) fn is_over(self, day_end: i64, now: Timestamp) -> bool {
         match self {
             Self::Forever => false,
+            Self::Never => true,
             Self::For(span) => day_end <= now.0.saturating_sub(span.0),
         }
     }
 
     fn longest(self, other: Self) -> Self {
         match (self, other) {
+            (Self::Never, other) | (other, Self::Never) => other,
             (Self::For(a), Self::For(b)) => Self::For(a.max(b)),
             _ => Self::Forever,
         }
@@ -84,7 +88,7 @@ impl Retention {
     /// Samples before this time are over for every series, with the keep time that says so.
     pub(crate) fn oldest_raw(&self, now: Timestamp) -> Option<(Timestamp, Millis)> {
         match self.raw_longest() {
-            Keep::Forever => None,
+            Keep::Forever | Keep::Never => None,
             // The whole day in which the horizon lies is still kept.
             Keep::For(span) => Some((Timestamp((now - span).0.div_euclid(DAY).saturating_mul(DAY)), span)),
         }
@@ -98,6 +102,7 @@ impl Retention {
             .flat_map(KeepTimes::list)
             .filter_map(|keep| match keep {
                 Keep::For(span) if keep.is_over(day_end, now) => Some(span.0),
+                Keep::Never => Some(i64::MIN),
                 _ => None,
             })
             .collect();
@@ -107,12 +112,13 @@ impl Retention {
     }
 }
 
-/// `15d`, or `unlimited`.
+/// `15d`, `unlimited` or `off`.
 impl std::fmt::Display for Keep {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Forever => f.write_str("unlimited"),
             Self::For(span) => write!(f, "{span}"),
+            Self::Never => f.write_str("off"),
         }
     }
 }
@@ -148,7 +154,7 @@ mod tests {
         let now = Timestamp(10 * DAY);
         assert!(days(3).is_over(7 * DAY, now));
         assert!(!days(3).is_over(7 * DAY + 1, now));
-        assert!(!Keep::Forever.is_over(i64::MIN, now));
-        assert_eq!(format!("{} {}", days(30), Keep::Forever), "30d unlimited");
+        assert!(!Keep::Forever.is_over(i64::MIN, now) && Keep::Never.is_over(i64::MAX, now));
+        assert_eq!(format!("{} {} {}", days(30), Keep::Forever, Keep::Never), "30d unlimited off");
     }
 }

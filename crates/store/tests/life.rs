@@ -554,3 +554,17 @@ fn appends_flushes_passes_and_reads_at_once_lose_nothing() {
         play.check_rollups(TimeRange::ALL).expect("equal");
     }
 }
+
+#[test]
+fn roll_ups_that_are_not_wanted_are_made_from_samples_when_asked_for() {
+    let times = KeepTimes { rollup_5m: Keep::Never, ..KeepTimes::default() };
+    let mut play = Play::new(Retention { times, rules: Vec::new() });
+    for i in 0..20 {
+        play.step(one(1, NOW + i * 60_000, i as f64));
+    }
+    for step in [Step::Flush { merge: false }, Step::Clock(72), Step::Tidy, Step::Tidy, Step::Reopen] {
+        play.step(step);
+        play.check_rollups(TimeRange::ALL).expect("equal");
+    }
+    assert_eq!(play.bench.store().stats().rollup_files, 1, "the hourly ones");
+}

@@ -3,7 +3,8 @@
 //! A day is fresh when its roll-up file was made from all of the day's chunk files that there are, with every deletion
 //! that touches the day applied, and no sample of the day is in memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use lake::{FileEntry, LakeError, RollupFile, RollupRow};
@@ -165,16 +166,51 @@ impl RollupSelection {
     }
 
     fn stored(&self, day: &Day, id: SeriesId, out: &mut Vec<Rollup>) -> Result<(), SelectError> {
-        let mut rows = Vec::new();
         for file in &day.files {
-            let before = rows.len();
-            file.file.read(id.0, &mut rows).map_err(|err| lake_fault(&file.entry, &err))?;
-            let made = rows.split_off(before);
-            rows.extend(
-                made.into_iter().filter(|row| !is_deleted(&self.tombstones, &file.entry, row, self.resolution)),
-            );
+            let read = file.file.read_each(&[id.0], |_, rows| out.extend(self.shown(file, rows)));
+            read.map_err(|err| lake_fault(&file.entry, &err))?;
         }
-        out.extend(rows.into_iter().filter(|row| self.range.contains(Timestamp(row.ts))).map(rollup));
+        Ok(())
+    }
+
+    /// The rows of a file that are asked for and not deleted.
+    fn shown(&self, file: &OpenRollup, rows: Vec<RollupRow>) -> Vec<Rollup> {
+        let inside = |row: &RollupRow| {
+            let asked = self.range.contains(Timestamp(row.ts));
+            asked && !is_deleted(&self.tombstones, &file.entry, row, self.resolution)
+        };
+        rows.into_iter().filter(inside).map(rollup).collect()
+    }
+
+    /// The buckets of series `i` on days that are not fresh.
+    fn unsettled(&self, i: usize, out: &mut Vec<Rollup>) -> Result<(), SelectError> {
+        let (labels, id) = &self.series[i];
+        let mut samples = Columns::default();
+        if let Some(place) = self.places[i] {
+            self.samples.read(place, self.sample_range, &mut samples)?;
+        }
+        let mut by_day: BTreeMap<i64, Columns> = BTreeMap::new();
+        for (at, value) in samples.iter() {
+            by_day.entry(at.0.div_euclid(DAY)).or_default().push(at, value);
+        }
+        let all: BTreeSet<i64> = by_day.keys().chain(self.days.keys()).copied().collect();
+        for number in all {
+            let day = self.days.get(&number);
+            if day.is_some_and(|day| day.fresh) {
+                continue;
+            }
+            let before = out.len();
+            let whole = match (day, by_day.contains_key(&number)) {
+                (Some(day), true) => day.is_whole(*id)?,
+                (_, there) => there,
+            };
+            if let Some(day) = day.filter(|_| !whole) {
+                self.stored(day, *id, out)?;
+            }
+            if let Some(samples) = by_day.get(&number).filter(|_| out.len() == before) {
+                self.made(labels, *id, samples, out);
+            }
+        }
         Ok(())
     }
 
@@ -207,33 +243,27 @@ impl RollupSet for RollupSelection {
         &self.series[i].0
     }
 
-    fn read(&self, i: usize, out: &mut Vec<Rollup>) -> Result<(), SelectError> {
-        let (labels, id) = &self.series[i];
-        let mut samples = Columns::default();
-        if let Some(place) = self.places[i] {
-            self.samples.read(place, self.sample_range, &mut samples)?;
-        }
-        let mut by_day: BTreeMap<i64, Columns> = BTreeMap::new();
-        for (at, value) in samples.iter() {
-            by_day.entry(at.0.div_euclid(DAY)).or_default().push(at, value);
-        }
-        let all: BTreeSet<i64> = by_day.keys().chain(self.days.keys()).copied().collect();
-        for number in all {
-            let day = self.days.get(&number);
-            if let Some(day) = day.filter(|day| day.fresh) {
-                self.stored(day, *id, out)?;
-                continue;
+    fn scan(&self, some: Range<usize>, each: &mut dyn FnMut(usize, Vec<Rollup>) -> bool) -> Result<(), SelectError> {
+        let places: HashMap<u64, usize> = some.clone().map(|i| (self.series[i].1.0, i)).collect();
+        let ids: Vec<u64> = places.keys().copied().collect();
+        for file in self.days.values().filter(|day| day.fresh).flat_map(|day| &day.files) {
+            let mut more = true;
+            let read = file.file.read_each(&ids, |id, rows| {
+                let rows = self.shown(file, rows);
+                if let Some(&i) = places.get(&id).filter(|_| more && !rows.is_empty()) {
+                    more = each(i, rows);
+                }
+            });
+            read.map_err(|err| lake_fault(&file.entry, &err))?;
+            if !more {
+                return Ok(());
             }
-            let before = out.len();
-            let whole = match (day, by_day.contains_key(&number)) {
-                (Some(day), true) => day.is_whole(*id)?,
-                (_, there) => there,
-            };
-            if let Some(day) = day.filter(|_| !whole) {
-                self.stored(day, *id, out)?;
-            }
-            if let Some(samples) = by_day.get(&number).filter(|_| out.len() == before) {
-                self.made(labels, *id, samples, out);
+        }
+        for i in some {
+            let mut rows = Vec::new();
+            self.unsettled(i, &mut rows)?;
+            if !rows.is_empty() && !each(i, rows) {
+                return Ok(());
             }
         }
         Ok(())
