@@ -7,6 +7,7 @@ mod config;
 mod error;
 mod forecast_jobs;
 mod generate;
+mod import;
 mod local;
 mod outbox;
 mod output;
@@ -58,6 +59,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Audit(args) => audit::run(common, &args),
         Command::Outbox(args) => outbox::run(common, &args),
         Command::Generate(args) => generate::run(&args),
+        Command::Import(args) => import::run(common, &args),
         Command::Config(args) => config::run(common, &args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -4,7 +4,7 @@
 //!   HTTP write ─▶ Tee ─▶ store (durable, visible) ─▶ 204
 //!                   └─▶ streams ─▶ results as series, events ─┐
 //!   schedule ─▶ forecast jobs ─▶ future series ─▶ advisor ────┼─▶ control log ─▶ outbox ─▶ actuators
-//!   procfs ─▶ host metrics                                    └─▶ live events ─▶ page
+//!   targets, procfs ─▶ metrics                                └─▶ live events ─▶ page
 //! ```
 //!
 //! Each arrow to the right is a supervised thread that ends with the engine.
@@ -19,6 +19,7 @@ mod import;
 mod insight;
 pub(crate) mod jobs;
 mod maintenance;
+mod scrape;
 mod sql_service;
 mod streams;
 mod system_tables;
@@ -38,6 +39,7 @@ pub(crate) use self::advise::recommendations;
 pub(crate) use self::core::Core;
 pub use self::error::EngineError;
 pub(crate) use self::forecasts::ForecastRecord;
+pub(crate) use self::scrape::check_targets;
 pub(crate) use self::streams::check as check_streams;
 use self::worker::Workers;
 use crate::settings::Settings;
@@ -46,6 +48,7 @@ use crate::settings::Settings;
 pub struct Engine {
     core: Arc<Core>,
     tee: Arc<tee::Tee>,
+    scraper: Option<Arc<scrape::Scraper>>,
     workers: Workers,
     // Declared last: the folder is unlocked after everything else is closed.
     _folder: DataFolder,
@@ -77,7 +80,7 @@ impl Engine {
         let (control, control_report) = Control::open(folder.storage(), data, control::ControlOptions::default())?;
         let core = Arc::new(Core::new(settings, clock, store, control, runtime, folder.storage())?);
         let tee = Arc::new(tee::Tee::new(core.store.appender()));
-        let engine = Self { core, tee, workers: Workers::default(), _folder: folder };
+        let engine = Self { core, tee, scraper: None, workers: Workers::default(), _folder: folder };
         Ok((engine, Opened { store: store_report, control: control_report }))
     }
 
@@ -114,6 +117,20 @@ impl Engine {
             let host = host::Recorder::new(Arc::clone(&self.core), self.appender());
             self.workers.spawn("host", move |stop| host.run(stop))?;
         }
+        self.start_scraping()
+    }
+
+    fn start_scraping(&mut self) -> Result<(), EngineError> {
+        let settings = &self.core.settings.scrape;
+        if settings.jobs.is_empty() {
+            return Ok(());
+        }
+        let scraper = Arc::new(scrape::Scraper::new(settings, self.appender(), Arc::clone(&self.core.clock))?);
+        for _ in 0..settings.concurrency.min(scraper.n_targets()) {
+            let own = Arc::clone(&scraper);
+            self.workers.spawn("scrape", move |stop| own.run(stop))?;
+        }
+        self.scraper = Some(scraper);
         Ok(())
     }
 
@@ -137,7 +154,12 @@ impl Engine {
             sql: Arc::new(sql_service::Sql::new(Arc::clone(&self.core))),
             maintenance: Arc::new(maintenance::Upkeep::new(Arc::clone(&self.core))),
             insight: self.insight(),
-            telemetry: Arc::new(telemetry::OwnMetrics::new(Arc::clone(&self.core), Arc::clone(&self.tee))),
+            telemetry: Arc::new(telemetry::OwnMetrics::new(
+                Arc::clone(&self.core),
+                Arc::clone(&self.tee),
+                self.scraper.clone(),
+            )),
+            targets: self.scraper.clone().map(|scraper| scraper as Arc<dyn server::Targets>),
             live: self.core.live.clone(),
             settings: self.core.server_settings(),
         }

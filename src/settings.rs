@@ -5,8 +5,10 @@
 mod check;
 mod environment;
 mod error;
+mod otlp;
 mod place;
 mod retention;
+mod scrape;
 mod span;
 mod tiers;
 
@@ -17,7 +19,9 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use check::{SecretSource, secret_source};
 pub use error::SettingsError;
+pub use otlp::{OtlpNames, OtlpSettings};
 pub use retention::{Keeping, RetentionRule, RetentionSettings};
+pub use scrape::{BasicAuth, Scheme, ScrapeJob, ScrapeSettings};
 pub use span::Span;
 pub use tiers::TierSettings;
 
@@ -58,6 +62,10 @@ pub struct Settings {
     pub egress: EgressSettings,
     /// Metrics of this machine.
     pub host: HostSettings,
+    /// Targets whose metrics are fetched.
+    pub scrape: ScrapeSettings,
+    /// How OpenTelemetry metrics become series.
+    pub otlp: OtlpSettings,
 }
 
 /// The store's settings.
@@ -293,6 +301,8 @@ impl Default for Settings {
             notify: Vec::new(),
             egress: EgressSettings::default(),
             host: HostSettings::default(),
+            scrape: ScrapeSettings::default(),
+            otlp: OtlpSettings::default(),
         }
     }
 }

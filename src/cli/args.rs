@@ -66,6 +66,11 @@ pub(crate) enum Command {
     /// Write a made-up fleet's metrics with known truth
     #[command(after_help = "Example: foretide generate --to http://127.0.0.1:4280 --days 14 --truth truth.json")]
     Generate(GenerateArgs),
+    /// Import files of samples: CSV, JSON lines, Parquet, Prometheus text, OpenMetrics, line protocol
+    #[command(
+        after_help = "Example: foretide import history.csv --data ./data --time when --metric cpu --value usage --extra-label job=old"
+    )]
+    Import(ImportArgs),
     /// Make, show or check the configuration
     #[command(
         after_help = "Example: foretide config init > foretide.yaml && foretide config check --config foretide.yaml"
@@ -326,6 +331,76 @@ pub(crate) struct GenerateArgs {
     /// End of the trace: RFC 3339 or unix seconds; now unless given
     #[arg(long, value_name = "TIME")]
     pub(crate) end: Option<String>,
+}
+
+/// Options of `import`.
+#[derive(Args)]
+pub(crate) struct ImportArgs {
+    /// The files; those ending in .gz are unpacked (not Parquet)
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Format; by the file's name unless given
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<ImportFormat>,
+    /// Column of the time; ts, time, timestamp, date or ds unless given
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) time: Option<String>,
+    /// Unit of times that are numbers
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) time_unit: ImportTimeUnit,
+    /// Name of the metric; with several value columns the first part of their names
+    #[arg(long, value_name = "NAME", conflicts_with = "metric_column")]
+    pub(crate) metric: Option<String>,
+    /// Column of the metric's name; metric, __name__ or name unless given
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) metric_column: Option<String>,
+    /// Columns of values; value, else every column of numbers unless given
+    #[arg(long = "value", value_name = "COLUMN", value_delimiter = ',')]
+    pub(crate) values: Vec<String>,
+    /// Columns of labels; all that are nothing else unless given
+    #[arg(long = "label", value_name = "COLUMN", value_delimiter = ',')]
+    pub(crate) labels: Vec<String>,
+    /// Label put on every series
+    #[arg(long = "extra-label", value_name = "NAME=VALUE")]
+    pub(crate) extra_labels: Vec<String>,
+    /// Read and count, write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Formats of imported files.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ImportFormat {
+    /// Comma-separated, with a head
+    Csv,
+    /// Tab-separated, with a head
+    Tsv,
+    /// An object a line
+    Jsonl,
+    /// Apache Parquet
+    Parquet,
+    /// Prometheus text
+    Prometheus,
+    /// OpenMetrics
+    Openmetrics,
+    /// Influx line protocol
+    Influx,
+}
+
+/// Units of times that are numbers.
+#[derive(ValueEnum, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum ImportTimeUnit {
+    /// By the size of the number
+    #[default]
+    Auto,
+    /// Seconds
+    S,
+    /// Milliseconds
+    Ms,
+    /// Microseconds
+    Us,
+    /// Nanoseconds
+    Ns,
 }
 
 /// Options of `config`.

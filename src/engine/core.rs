@@ -138,6 +138,8 @@ impl Core {
             version: env!("CARGO_PKG_VERSION").into(),
             // Only these names in `Host`: a page elsewhere cannot reach us by renaming itself (DNS rebinding).
             hosts: ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into(),
+            otlp: self.settings.otlp.options(),
+            otlp_delta_streams_max: self.settings.otlp.delta_streams_max,
             ..server::Settings::default()
         }
     }

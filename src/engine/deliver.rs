@@ -239,7 +239,8 @@ fn open(core: &Core, place: &str, topic: &str, settings: &NotifySettings) -> Res
     })
 }
 
-fn read_secret(text: &str) -> Result<Secret, String> {
+/// The secret that a text of the configuration names.
+pub(super) fn read_secret(text: &str) -> Result<Secret, String> {
     match secret_source(text) {
         Some(SecretSource::Environment(name)) => std::env::var(name)
             .map(Secret::new)

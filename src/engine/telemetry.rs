@@ -6,17 +6,19 @@ use std::sync::atomic::Ordering;
 use server::{MetricFamily, MetricKind, MetricSample, Telemetry};
 
 use super::Core;
+use super::scrape::Scraper;
 use super::tee::Tee;
 
 /// The engine's own metrics.
 pub(crate) struct OwnMetrics {
     core: Arc<Core>,
     tee: Arc<Tee>,
+    scraper: Option<Arc<Scraper>>,
 }
 
 impl OwnMetrics {
-    pub(crate) fn new(core: Arc<Core>, tee: Arc<Tee>) -> Self {
-        Self { core, tee }
+    pub(crate) fn new(core: Arc<Core>, tee: Arc<Tee>, scraper: Option<Arc<Scraper>>) -> Self {
+        Self { core, tee, scraper }
     }
 }
 
@@ -24,6 +26,7 @@ impl Telemetry for OwnMetrics {
     fn gather(&self) -> Vec<MetricFamily> {
         let mut families = self.store();
         families.extend(self.work());
+        families.extend(self.scraper.iter().flat_map(|scraper| scraper.metrics()));
         families.extend(process());
         families.extend(advice(&self.core));
         families

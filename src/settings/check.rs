@@ -26,6 +26,7 @@ impl Settings {
         self.check_policies()?;
         self.check_advice()?;
         self.check_receivers()?;
+        self.check_scrapes()?;
         match crate::engine::check_streams(&self.streams) {
             Ok(()) => Ok(()),
             Err(err) => Err(("streams.files".into(), err.to_string())),
@@ -92,6 +93,20 @@ impl Settings {
             Some((name, price)) => Err((format!("cost.{name}"), format!("{price} must be a number from 0 on"))),
             None => Ok(()),
         }
+    }
+
+    fn check_scrapes(&self) -> Result<(), Fault> {
+        if let Some(fault) = self.scrape.fault() {
+            return Err(fault);
+        }
+        for job in &self.scrape.jobs {
+            let mut secrets = job.basic_auth.iter().map(|auth| &auth.password).chain(&job.bearer_token);
+            if secrets.any(|secret| secret_source(secret).is_none()) {
+                let why = "write secrets as ${env:NAME} or file:/path, not the secret itself";
+                return Err((format!("scrape.jobs.{}", job.name), why.into()));
+            }
+        }
+        crate::engine::check_targets(&self.scrape).map_err(|(key, why)| (key.to_owned(), why))
     }
 
     fn check_receivers(&self) -> Result<(), Fault> {

@@ -10,9 +10,11 @@
 //!   starters     the shipped SQL queries, each on the demo's data
 //!   demo, page   the first run, held to the generator's truth; the page in a real browser
 //!   prometheus   a real Prometheus as sender
+//!   senders      OpenTelemetry's SDK, InfluxDB's client, node_exporter as a target
+//!   imports      files of all formats, into a folder and a server, of any age
 //! ```
 //!
-//! The last two need programs that may be missing; then they print `SKIPPED` with the reason.
+//! Pages and peers need programs that may be missing; then they print `SKIPPED` with the reason.
 
 mod browser;
 mod deliver;
@@ -20,6 +22,7 @@ mod demo;
 mod faults;
 mod folder;
 mod http;
+mod imports;
 mod ledger;
 mod life;
 mod page;
@@ -27,6 +30,7 @@ mod pipeline;
 mod program;
 mod prometheus;
 mod remote_write;
+mod senders;
 mod server;
 mod starters;
 mod stored;

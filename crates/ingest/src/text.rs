@@ -190,7 +190,10 @@ impl<'t> Parser<'_, 't> {
             sample.exemplar.map(|text| line::read_exemplar(text, at, &mut self.exemplar_labels)).transpose()?;
         self.gather.push(series, at, sample.value)?;
         match exemplar {
-            Some(Some(exemplar)) => self.gather.push_exemplar(series, exemplar),
+            Some(Some(exemplar)) => {
+                self.gather.push_exemplar(series, exemplar);
+                self.decoded.exemplars += 1;
+            }
             Some(None) => self.decoded.exemplars_skipped += 1,
             None => {}
         }

@@ -42,10 +42,10 @@ mod write;
 
 pub use parts::{
     AdminError, AdviceError, Anomaly, AnomalyKind, Band, BytesStream, Confidence, Copies, Filter, FlushReport,
-    ForecastChart, ForecastSummary, HostLoad, IngestStats, Insight, Level, LiveEvent, LiveKind, Maintenance,
+    ForecastChart, ForecastSummary, Health, HostLoad, IngestStats, Insight, Level, LiveEvent, LiveKind, Maintenance,
     MaintenanceError, Mark, MetricFamily, MetricKind, MetricSample, Parts, Readiness, Recommendation, Saving,
-    SeriesStats, SqlAnswer, SqlFailure, SqlFault, SqlFormat, SqlRequest, SqlService, TableColumn, TableInfo, Tally,
-    Telemetry, Threshold, Verdict,
+    ScrapeTarget, SeriesStats, SqlAnswer, SqlFailure, SqlFault, SqlFormat, SqlRequest, SqlService, TableColumn,
+    TableInfo, Tally, Targets, Telemetry, Threshold, Verdict,
 };
 pub use prom::promql_value;
 pub use router::router;

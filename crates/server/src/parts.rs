@@ -13,6 +13,7 @@ mod charts;
 mod live;
 mod maintenance;
 mod sql;
+mod targets;
 mod telemetry;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use maintenance::{
 pub use sql::{
     BytesStream, SqlAnswer, SqlFailure, SqlFault, SqlFormat, SqlRequest, SqlService, TableColumn, TableInfo,
 };
+pub use targets::{Health, ScrapeTarget, Targets};
 pub use telemetry::{MetricFamily, MetricKind, MetricSample, Telemetry};
 
 /// Everything the server talks to. Cheap to clone: all parts are shared.
@@ -51,6 +53,8 @@ pub struct Parts {
     pub insight: Arc<dyn Insight>,
     /// The application's own metrics.
     pub telemetry: Arc<dyn Telemetry>,
+    /// What is scraped; `None` when nothing is.
+    pub targets: Option<Arc<dyn Targets>>,
     /// Events for `/api/live`; the application sends, the server subscribes once a client.
     pub live: tokio::sync::broadcast::Sender<LiveEvent>,
     /// Limits and texts.

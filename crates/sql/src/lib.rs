@@ -10,6 +10,7 @@
 
 mod catalog;
 mod cells;
+mod cells_file;
 mod columns;
 mod engine;
 mod error;
@@ -28,6 +29,7 @@ mod system;
 mod tables;
 mod width;
 
+pub use cells_file::{CellsFileError, FileCell, read_cells};
 pub use engine::{SqlAnswer, SqlEngine, SqlLimits, SqlRequest};
 pub use error::SqlError;
 pub use format::Format;

@@ -19,7 +19,8 @@ impl Secret {
         Self(secret.into())
     }
 
-    pub(super) fn reveal(&self) -> &str {
+    /// The secret itself, for the one request that needs it.
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }

@@ -78,14 +78,18 @@ fn decode(state: &State, encoding: OtlpEncoding, message: &[u8]) -> Result<(Otlp
 
 async fn finish(app: &App, outcome: OtlpOutcome, batch: Batch) -> Result<Taken, Fault> {
     let appended = append(&app.parts.append, batch).await?;
-    app.intake.metrics.wrote(PROTOCOL, appended.samples, outcome.points_refused + n_rejected(&appended));
+    app.intake.metrics.wrote(
+        PROTOCOL,
+        appended.samples + appended.histograms,
+        outcome.points_refused + n_rejected(&appended),
+    );
     taken(&outcome, &appended)
 }
 
 fn taken(outcome: &OtlpOutcome, appended: &Appended) -> Result<Taken, Fault> {
     let (refused, rejected) = (outcome.to_string(), rejected_text(appended));
     // Nothing fitted: later it may. When a part was written, repeating all of it would not help the rest.
-    if appended.samples == 0 && is_series_limit(appended) {
+    if appended.samples + appended.histograms == 0 && is_series_limit(appended) {
         let fault = Fault::new(StatusCode::TOO_MANY_REQUESTS, "series_limit", rejected);
         return Err(fault.retry_after(SERIES_LIMIT_RETRY_S));
     }

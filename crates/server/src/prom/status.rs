@@ -11,6 +11,7 @@ use super::envelope::{PromFault, success};
 use super::run::on_blocking_thread;
 use crate::fault::Fault;
 use crate::form::Params;
+use crate::parts::ScrapeTarget;
 use crate::state::App;
 
 /// The Prometheus release whose API we follow. Clients compare it: below 2.24 Grafana falls back to old calls. There is
@@ -93,7 +94,37 @@ pub(crate) async fn alerts() -> Response {
     success(json!({ "alerts": [] }))
 }
 
-/// `GET /api/v1/targets`
-pub(crate) async fn targets() -> Response {
-    success(json!({ "activeTargets": [], "droppedTargets": [] }))
+/// `GET /api/v1/targets[?state=active|dropped|any][&scrapePool=]`
+pub(crate) async fn targets(app: Extract<App>, params: Result<Params, Fault>) -> Result<Response, PromFault> {
+    let (Extract(app), params) = (app, params?);
+    let is_wanted = match params.get("state") {
+        None | Some("active" | "any") => true,
+        Some("dropped") => false,
+        Some(other) => {
+            let message = format!("parameter `state`: `{other}` is not one of active, dropped, any");
+            return Err(PromFault::bad_data(message));
+        }
+    };
+    let all = app.parts.targets.as_ref().filter(|_| is_wanted).map(|targets| targets.targets()).unwrap_or_default();
+    let pool = params.get("scrapePool");
+    let active = all.iter().filter(|target| pool.is_none_or(|pool| pool == target.pool)).map(target_json);
+    Ok(success(json!({ "activeTargets": active.collect::<Vec<_>>(), "droppedTargets": [] })))
+}
+
+fn target_json(target: &ScrapeTarget) -> serde_json::Value {
+    let labels: BTreeMap<_, _> = target.labels.iter().map(|(name, value)| (name, value)).collect();
+    json!({
+        "discoveredLabels": labels,
+        "labels": labels,
+        "scrapePool": target.pool,
+        "scrapeUrl": target.url,
+        "globalUrl": target.url,
+        "lastError": target.last_error,
+        // A target that was never scraped has the zero time of Prometheus' own language.
+        "lastScrape": target.last_scrape.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), |at| at.to_string()),
+        "lastScrapeDuration": target.last_duration.as_secs_f64(),
+        "health": target.health.as_str(),
+        "scrapeInterval": target.interval.to_string(),
+        "scrapeTimeout": target.timeout.to_string(),
+    })
 }

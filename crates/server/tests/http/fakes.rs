@@ -93,6 +93,7 @@ impl World {
             maintenance: Arc::clone(self) as Arc<dyn Maintenance>,
             insight: Arc::clone(self) as Arc<dyn Insight>,
             telemetry: Arc::clone(self) as Arc<dyn Telemetry>,
+            targets: None,
             live: tokio::sync::broadcast::Sender::new(16),
             settings: Settings::default(),
         }
