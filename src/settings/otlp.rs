@@ -46,7 +46,6 @@ impl OtlpSettings {
             },
             promote: self.promote.clone(),
             scope_labels: self.scope_labels,
-            native_histograms: false,
         }
     }
 }

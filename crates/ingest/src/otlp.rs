@@ -47,8 +47,6 @@ pub struct OtlpOptions {
     pub promote: Vec<String>,
     /// Whether the instrumentation scope is put on every series (`otel_scope_name`, `otel_scope_version`, …).
     pub scope_labels: bool,
-    /// Whether native histograms are stored; otherwise exponential histograms are refused.
-    pub native_histograms: bool,
 }
 
 /// Reads an `ExportMetricsServiceRequest` into `batch`, which is emptied first. After an error the batch is empty and

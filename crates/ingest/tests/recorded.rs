@@ -9,7 +9,7 @@ const DELTAS: [&[u8]; 2] = [include_bytes!("recorded/delta-1.pb"), include_bytes
 const OWN: &str = "instance=\"pod-1\", job=\"shop/checkout\"";
 
 fn decode(encoding: OtlpEncoding, message: &[u8], delta: &DeltaStreams) -> (OtlpOutcome, Batch) {
-    let options = OtlpOptions { native_histograms: true, ..OtlpOptions::default() };
+    let options = OtlpOptions::default();
     let mut batch = Batch::default();
     let outcome = decode_otlp(encoding, message, &options, Timestamp(0), &Limits::default(), delta, &mut batch);
     (outcome.expect("the message is read"), batch)

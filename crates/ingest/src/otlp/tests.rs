@@ -18,7 +18,7 @@ fn decode_with(options: &OtlpOptions, text: &str) -> Result<(OtlpOutcome, Batch)
 }
 
 fn decode(text: &str) -> (OtlpOutcome, Batch) {
-    decode_with(&OtlpOptions { native_histograms: true, ..OtlpOptions::default() }, text).expect("the message is read")
+    decode_with(&OtlpOptions::default(), text).expect("the message is read")
 }
 
 /// A message with one metric.
@@ -82,12 +82,7 @@ fn resources_name_the_target_and_describe_it() {
     let at = 1_700_000_000_000_i64;
     let info = format!("target_info{{job=\"web\", k8s_pod_name=\"web-1\"}} [{at}] [1.0]");
     assert_eq!(shown(&batch), [format!("g{{job=\"web\"}} [{at}] [1.0]"), info]);
-    let options = OtlpOptions {
-        naming: Naming::Utf8,
-        promote: vec!["k8s.pod.name".into()],
-        scope_labels: true,
-        ..OtlpOptions::default()
-    };
+    let options = OtlpOptions { naming: Naming::Utf8, promote: vec!["k8s.pod.name".into()], scope_labels: true };
     let (_, batch) = decode_with(&options, &text).expect("read");
     let labels = batch.series(0).labels;
     assert_eq!((labels.get("k8s.pod.name"), labels.get("otel_scope_name")), (Some("web-1"), Some("lib")));

@@ -209,9 +209,6 @@ impl<'a> Translator<'a> {
                 check_explicit(histogram)?;
                 Total::Explicit(histogram.clone())
             }
-            Body::Exponential(_) if !self.options.native_histograms => {
-                return Err("exponential histograms are not stored yet; send explicit buckets".into());
-            }
             Body::Exponential(histogram) => {
                 exponential::native(histogram, point.is_stale)?;
                 Total::Exponential(histogram.clone())
