@@ -58,7 +58,7 @@ enum Column {
 /// [`CellsFileError`].
 pub fn read_cells(
     file: File,
-    take: &mut dyn FnMut(&[String], &[FileCell<'_>]) -> Result<(), String>,
+    mut take: impl FnMut(&[String], &[FileCell<'_>]) -> Result<(), String>,
 ) -> Result<u64, CellsFileError> {
     let fault = |err: &dyn std::fmt::Display| CellsFileError::Parquet(err.to_string());
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|err| fault(&err))?;
@@ -150,7 +150,7 @@ mod tests {
         writer.write(&rows).expect("written");
         writer.close().expect("closed");
         let mut shown = Vec::new();
-        let n_rows = read_cells(File::open(&path).expect("the file"), &mut |names, cells| {
+        let n_rows = read_cells(File::open(&path).expect("the file"), |names, cells| {
             shown.push(format!("{} {cells:?}", names.join(",")));
             Ok(())
         });
@@ -159,7 +159,7 @@ mod tests {
                      Integer(-1), Number(1.8446744073709552e19), Number(0.5), Flag(true)]";
         assert_eq!(shown[0], first);
         assert!(shown[1].contains("[Null, Time"), "{}", shown[1]);
-        let stopped = read_cells(File::open(&path).expect("the file"), &mut |_, _| Err("enough".into()));
+        let stopped = read_cells(File::open(&path).expect("the file"), |_, _| Err("enough".into()));
         assert_eq!(stopped.expect_err("stopped").to_string(), "enough");
     }
 }

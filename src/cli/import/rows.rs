@@ -131,7 +131,7 @@ pub(super) fn parquet(
     let mut table = Table::new(path, mapping, sink);
     let mut stopped = None;
     let mut n_rows = 0_u64;
-    let read = sql::read_cells(file, &mut |columns, cells| {
+    let read = sql::read_cells(file, |columns, cells| {
         let cells: Vec<Cell<'_>> = cells.iter().map(|cell| cell_of(*cell)).collect();
         n_rows += 1;
         // How many rows there are is not asked; the bar only shows that something happens.
