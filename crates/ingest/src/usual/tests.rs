@@ -1,3 +1,5 @@
+//! The usual request takes one pass and means what the general decoder makes of it.
+
 use super::*;
 use crate::encode::encode_message;
 use crate::{Decoder, RequestHead};

@@ -149,7 +149,9 @@ fn eight_writers_over_a_failing_store_commit_each_once() {
         })
         .collect();
     assert_eq!(ids, expected);
-    assert!(get(&*inner, &log::checkpoint_key("t/chunks", 300)).expect("reads").is_some());
+    // Checkpoints are written where the store lets them be: which of the three failed depends on the threads' turns.
+    let checkpoint = |version| get(&*inner, &log::checkpoint_key("t/chunks", version)).expect("reads").is_some();
+    assert!([100, 200, 300].into_iter().any(checkpoint));
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Records of the log: what is written is read, whatever the values and the order of segments.
+
 use super::*;
 use proptest::prelude::*;
 use wal::Payload as _;
