@@ -74,14 +74,44 @@ impl Engine {
         clock: Arc<dyn Clock>,
         runtime: tokio::runtime::Handle,
     ) -> Result<(Self, Opened), EngineError> {
+        let (engine, control) = Self::open_early(data, settings, clock, runtime)?;
+        let store = engine.core.store.started()?;
+        Ok((engine, Opened { store, control }))
+    }
+
+    /// As [`Engine::open`], but returns while the log of samples is still being read: pages and health answer then,
+    /// queries wait, writes are told to come again.
+    ///
+    /// # Errors
+    /// [`EngineError`]; what the log says comes from [`Engine::watch_start`].
+    pub fn open_early(
+        data: &Path,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<(Self, control::OpenReport), EngineError> {
         let folder = DataFolder::open(data)?;
         let ids = Arc::new(crate::ids::Ids::new(clock.now()));
-        let (store, store_report) = Store::open(&folder, store_options(&settings)?, Arc::clone(&clock), ids)?;
+        let store = Store::open_early(&folder, store_options(&settings)?, Arc::clone(&clock), ids)?;
         let (control, control_report) = Control::open(folder.storage(), data, control::ControlOptions::default())?;
         let core = Arc::new(Core::new(settings, clock, store, control, runtime, folder.storage())?);
         let tee = Arc::new(tee::Tee::new(core.store.appender()));
         let engine = Self { core, tee, scraper: None, workers: Workers::default(), _folder: folder };
-        Ok((engine, Opened { store: store_report, control: control_report }))
+        Ok((engine, control_report))
+    }
+
+    /// Calls `done` with what reading the log found, on a thread of its own.
+    ///
+    /// # Errors
+    /// [`EngineError::Thread`].
+    pub fn watch_start(
+        &self,
+        done: impl FnOnce(Result<store::OpenReport, EngineError>) + Send + 'static,
+    ) -> Result<(), EngineError> {
+        let core = Arc::clone(&self.core);
+        let watch = move || done(core.store.started().map_err(EngineError::from));
+        let thread = std::thread::Builder::new().name("start".into()).spawn(watch);
+        thread.map(drop).map_err(|source| EngineError::Thread { name: "start", source })
     }
 
     /// Starts all background work.

@@ -1,6 +1,5 @@
 //! `foretide serve`.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use series::SystemClock;
@@ -26,11 +25,27 @@ pub(super) fn run(common: &Common, args: &ServeArgs) -> Result<(), CliError> {
     };
     // The port comes first: a taken one must not cost a replay of the log.
     let listener = runtime.block_on(bind(&address))?;
-    let mut engine = open(&data, settings, &runtime)?;
+    let (mut engine, _) = Engine::open_early(&data, settings, Arc::new(SystemClock), runtime.handle().clone())?;
+    let (failed, failure) = tokio::sync::oneshot::channel();
+    engine.watch_start(move |outcome| match outcome {
+        Ok(found) => tell(&found),
+        // Nobody listens any more when the process is ending anyway.
+        Err(err) => drop(failed.send(err)),
+    })?;
     engine.start()?;
     let parts = engine.parts();
     tracing::info!(%address, data = %data.display(), "serving; page at http://{address}/");
+    let (broken, reason) = std::sync::mpsc::channel();
+    let stop = async move {
+        tokio::select! {
+            () = stop => {}
+            Ok(err) = failure => drop(broken.send(err)),
+        }
+    };
     runtime.block_on(server::serve(listener, parts, stop))?;
+    if let Ok(err) = reason.try_recv() {
+        return Err(err.into());
+    }
     tracing::info!("stopped");
     engine.close();
     // What still runs belongs to clients that are gone; waiting for it would only delay the end.
@@ -38,9 +53,8 @@ pub(super) fn run(common: &Common, args: &ServeArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn open(data: &Path, settings: Settings, runtime: &tokio::runtime::Runtime) -> Result<Engine, CliError> {
-    let (engine, opened) = Engine::open(data, settings, Arc::new(SystemClock), runtime.handle().clone())?;
-    let store = &opened.store;
+/// Says what was found in the folder.
+fn tell(store: &store::OpenReport) {
     tracing::info!(
         series = store.series,
         files = store.files,
@@ -61,5 +75,4 @@ fn open(data: &Path, settings: Settings, runtime: &tokio::runtime::Runtime) -> R
             "the log is damaged: records are missing; what was damaged is kept in the quarantine folder"
         );
     }
-    Ok(engine)
 }

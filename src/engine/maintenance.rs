@@ -57,8 +57,10 @@ impl Maintenance for Upkeep {
     }
 
     fn ready(&self) -> Readiness {
-        // The engine is handed to the server once its log is replayed, so whoever can ask can be served.
-        Readiness { ready: true, phase: "serving".into(), done: 1.0 }
+        match self.core.store.starting() {
+            None => Readiness { ready: true, phase: "serving".into(), done: 1.0 },
+            Some(done) => Readiness { ready: false, phase: "replay".into(), done },
+        }
     }
 
     fn ingest_stats(&self) -> IngestStats {

@@ -97,6 +97,12 @@ pub enum AppendError {
         /// Bytes allowed to wait.
         limit_bytes: u64,
     },
+    /// The log of the last run is still being read.
+    #[error("the log is being read back ({percent} % done); send again after a pause")]
+    Starting {
+        /// How much has been read, 0 to 100.
+        percent: u8,
+    },
     /// The store is shutting down.
     #[error("store is closed")]
     Closed,

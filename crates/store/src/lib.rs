@@ -35,6 +35,7 @@ mod retention;
 mod rollup;
 mod rows;
 mod set;
+mod start;
 mod state;
 mod stats;
 mod store;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use lake::{Table, TableKind};
 use object_store::ObjectStore;
 use roaring::RoaringBitmap;
-use series::{Append, Clock, Select, Timestamp};
-use wal::{Log, LogOptions, ReplayReport, Storage};
+use series::{Append, Clock, Exemplar, Labels, Select, Timestamp};
+use wal::{Log, LogOptions, ReplayReport, ReplayStop, Storage};
 
 use crate::cache::ChunkCache;
 use crate::delete;
@@ -24,6 +24,7 @@ use crate::payload::LogBatch;
 use crate::recover::{self, Replayer};
 use crate::retention::Retention;
 use crate::rollup::{self, OpenRollup};
+use crate::start::{Guard, Start};
 use crate::state::Replacement;
 use crate::stats::{Counters, StoreStats};
 use crate::tables::Tables;
@@ -54,6 +55,9 @@ pub struct Store {
     workers: Vec<JoinHandle<()>>,
 }
 
+/// Exemplars that a flush has put aside, by series.
+type OldExemplars = Vec<(Labels, Vec<Exemplar>)>;
+
 /// A background thread's name and what it does.
 type Work = (&'static str, fn(&Shared));
 
@@ -67,7 +71,7 @@ pub(crate) struct Shared {
     pub(crate) storage: Arc<dyn Storage>,
     /// Series that the series table describes.
     pub(crate) described: Mutex<RoaringBitmap>,
-    log: Arc<Log<LogBatch>>,
+    start: Arc<Start>,
     options: StoreOptions,
     counters: Counters,
     writes: Arc<WriteCounts>,
@@ -123,7 +127,7 @@ pub struct FlushReport {
 }
 
 impl Store {
-    /// Opens the store of a data folder, replays the log and starts the background thread.
+    /// Opens the store of a data folder, replays the log and starts the background threads.
     ///
     /// # Errors
     /// [`StoreError`]: a damaged series table or commit log stops the start, a damaged log record does not (it is
@@ -134,6 +138,22 @@ impl Store {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn FileIds>,
     ) -> Result<(Self, OpenReport), StoreError> {
+        let store = Self::open_early(folder, options, clock, ids)?;
+        let report = store.started()?;
+        Ok((store, report))
+    }
+
+    /// As [`Store::open`], but returns while the log is still being read on a thread of its own. Until that is over,
+    /// writes are answered [`series::AppendError::Starting`], and queries, flushes and background work wait.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; those of the log come from [`Store::started`].
+    pub fn open_early(
+        folder: &DataFolder,
+        options: StoreOptions,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn FileIds>,
+    ) -> Result<Self, StoreError> {
         let disk = lake::durable_local(folder.root())?;
         let chunks = Arc::new(Table::open_or_create(Arc::clone(&disk), "default/chunks", TableKind::Chunks)?);
         let series_table = Arc::new(Table::open_or_create(Arc::clone(&disk), "default/series", TableKind::Series)?);
@@ -151,6 +171,7 @@ impl Store {
             ChunkCache::new(options.cache_bytes),
             options.exemplars_max,
         ));
+        let start = Arc::clone(&tables.start);
         let storage = folder.storage();
         let kept = metadata_file::read(&*storage);
         tables.add_metadata(&kept.map_err(|source| StoreError::Folder { path: folder.root().to_owned(), source })?);
@@ -159,18 +180,6 @@ impl Store {
         let old_exemplars = exemplars::read(&*storage)
             .map_err(|source| StoreError::Folder { path: folder.root().to_owned(), source })?;
 
-        let mut replayer = Replayer::new(&tables, flushed);
-        let (log, log_report) = open_log(folder, &options, flushed, &tables, &mut replayer)?;
-        tables.restore_exemplars(old_exemplars);
-        let mut report = OpenReport {
-            series: tables.index().len() as u64,
-            files: tables.state.layers().files.len() as u64,
-            replayed_samples: replayer.samples,
-            unreadable_records: replayer.unreadable,
-            log: log_report,
-            orphans: 0,
-        };
-        report.orphans = remove_orphans(&tables, &disks, clock.now());
         let described = Mutex::new(dictionary.described);
         let shared = Shared {
             tables,
@@ -180,7 +189,7 @@ impl Store {
             ids,
             storage,
             described,
-            log,
+            start,
             options,
             counters: Counters::default(),
             writes: Arc::default(),
@@ -193,12 +202,12 @@ impl Store {
             stop: (Mutex::new(false), Condvar::new()),
             stopped: AtomicBool::new(false),
         };
-        Ok((Self::start(shared), report))
+        Self::start(shared, flushed, old_exemplars)
     }
 
-    fn start(shared: Shared) -> Self {
+    fn start(shared: Shared, flushed: u64, old_exemplars: OldExemplars) -> Result<Self, StoreError> {
         let writer = Writer {
-            log: Arc::clone(&shared.log),
+            start: Arc::clone(&shared.start),
             tables: Arc::clone(&shared.tables),
             options: shared.options.clone(),
             clock: Arc::clone(&shared.clock),
@@ -211,9 +220,27 @@ impl Store {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new().name(name.into()).spawn(move || work(&shared)).ok()
         };
+        let replaying = Arc::clone(&shared);
+        let replay = move || replaying.replay(flushed, old_exemplars);
+        let replay = std::thread::Builder::new().name("store-replay".into()).spawn(replay);
+        let fault = |source| StoreError::Folder { path: "the replay's thread".into(), source };
+        let mut workers = vec![replay.map_err(fault)?];
         let wanted = work.into_iter().filter(|_| shared.options.background);
-        let workers = wanted.filter_map(spawn).collect();
-        Self { shared, writer, workers }
+        workers.extend(wanted.filter_map(spawn));
+        Ok(Self { shared, writer, workers })
+    }
+
+    /// The share of the log that has been read, from 0 to 1; `None` once everything is served.
+    pub fn starting(&self) -> Option<f64> {
+        self.shared.start.progress()
+    }
+
+    /// Waits until the log has been read and answers what opening found.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the log, once; [`StoreError::Closed`] to whoever asks again.
+    pub fn started(&self) -> Result<OpenReport, StoreError> {
+        self.shared.start.report()
     }
 
     /// The write side for samples from outside.
@@ -285,7 +312,9 @@ impl Store {
             // A panic of the worker was logged by its hook; there is nothing left to stop.
             drop(worker.join());
         }
-        self.shared.log.close();
+        if let Some(log) = self.shared.start.log() {
+            log.close();
+        }
     }
 }
 
@@ -296,6 +325,58 @@ impl Drop for Store {
 }
 
 impl Shared {
+    /// The replay thread: reads the log back, then lets everybody in.
+    fn replay(&self, flushed: u64, old_exemplars: OldExemplars) {
+        let guard = Guard(Arc::clone(&self.start));
+        let mut replayer = Replayer::new(&self.tables, flushed);
+        let opened = self.open_log(flushed, &mut replayer).map(|(log, log_report)| {
+            self.tables.restore_exemplars(old_exemplars);
+            let report = OpenReport {
+                series: self.tables.index().len() as u64,
+                files: self.tables.state.layers().files.len() as u64,
+                replayed_samples: replayer.samples,
+                unreadable_records: replayer.unreadable,
+                log: log_report,
+                orphans: remove_orphans(&self.tables, &self.disks, self.clock.now()),
+            };
+            (log, report)
+        });
+        self.start.finish(opened);
+        drop(guard);
+    }
+
+    fn open_log(
+        &self,
+        flushed: u64,
+        replayer: &mut Replayer<'_>,
+    ) -> Result<(Arc<Log<LogBatch>>, ReplayReport), StoreError> {
+        let log_options =
+            LogOptions { sync: self.options.sync, queue_bytes_max: self.options.queue_bytes, ..LogOptions::default() };
+        self.start.expect(log_bytes(&*self.storage));
+        let visible = Arc::clone(&self.tables);
+        let (log, report) = Log::open(
+            Arc::clone(&self.storage),
+            LOG_DIR,
+            log_options,
+            flushed,
+            &mut |record| {
+                if self.is_stopped() {
+                    return Err(ReplayStop { reason: "the store is closing".to_owned() });
+                }
+                self.start.advance((record.payload.len() + wal::RECORD_HEADER_BYTES) as u64);
+                replayer.record(&record);
+                Ok(())
+            },
+            Box::new(move |batch: &LogBatch, lsns| visible.apply(batch, lsns.first, lsns.last)),
+        )?;
+        Ok((Arc::new(log), report))
+    }
+
+    /// The log, once it is open.
+    fn log(&self) -> Result<&Arc<Log<LogBatch>>, StoreError> {
+        self.start.wait().map_err(|_| StoreError::Closed)
+    }
+
     fn flush(&self, merge: bool) -> Result<FlushReport, StoreError> {
         let started = Instant::now();
         let samples = {
@@ -324,7 +405,7 @@ impl Shared {
         }
         self.keep_metadata()?;
         let flushed = self.tables.chunks.snapshot().txns.get(APP_ID).map_or(0, |&v| flush::flushed_lsn(v));
-        self.log.truncate_below(flushed)?;
+        self.log()?.truncate_below(flushed)?;
         Ok(Flushed { samples, lsn: flushed })
     }
 
@@ -348,7 +429,7 @@ impl Shared {
     fn freeze(&self) -> Result<(), StoreError> {
         let (send, receive) = sync_channel(1);
         let tables = Arc::clone(&self.tables);
-        self.log.exclusive(Box::new(move |_| {
+        self.log()?.exclusive(Box::new(move |_| {
             tables.state.freeze();
             let _ = send.send(()); // The caller waits below; if it is gone, nobody is left to tell.
         }));
@@ -357,6 +438,9 @@ impl Shared {
     }
 
     fn work(&self) {
+        if self.log().is_err() {
+            return;
+        }
         while !self.wait(if self.counters.failing() { TICK * 10 } else { TICK }) {
             let outcome = if self.is_due() { self.flush(false).map(drop) } else { Ok(()) };
             if let Err(err) = outcome {
@@ -367,6 +451,9 @@ impl Shared {
     }
 
     fn work_on_files(&self) {
+        if self.log().is_err() {
+            return;
+        }
         let mut pause = TIDY_TICK;
         while !self.wait(pause) {
             pause = TIDY_TICK;
@@ -406,7 +493,7 @@ impl Shared {
     fn is_due(&self) -> bool {
         let layers = self.tables.state.layers();
         let is_large = layers.active.bytes() >= self.options.memtable_bytes.min(self.options.fresh_bytes / 2);
-        let log_is_long = layers.active.samples() > 0 && self.log.bytes() >= self.options.log_bytes;
+        let log_is_long = layers.active.samples() > 0 && self.log_bytes() >= self.options.log_bytes;
         if !layers.frozen.is_empty() || is_large || log_is_long {
             return true;
         }
@@ -419,6 +506,10 @@ impl Shared {
         age.as_millis() as i64 >= self.options.memtable_age.0
     }
 
+    fn log_bytes(&self) -> u64 {
+        self.start.log().map_or(0, |log| log.bytes())
+    }
+
     fn stats(&self) -> StoreStats {
         let layers = self.tables.state.layers();
         let mut stats = StoreStats {
@@ -426,8 +517,8 @@ impl Shared {
             index_bytes: self.tables.index().bytes(),
             memtable_bytes: self.tables.state.memory_bytes(),
             memtable_samples: layers.active.samples() + layers.frozen.iter().map(|table| table.samples()).sum::<u64>(),
-            log_bytes: self.log.bytes(),
-            log: self.log.stats(),
+            log_bytes: self.log_bytes(),
+            log: self.start.log().map(|log| log.stats()).unwrap_or_default(),
             files: layers.files.len() as u64,
             file_bytes: layers.files.iter().map(|file| file.entry.size).sum(),
             file_samples: layers.files.iter().map(|file| file.entry.samples).sum(),
@@ -475,27 +566,10 @@ fn open_aged(disk: &Arc<dyn ObjectStore>, storage: &dyn Storage, tables: &Tables
     Ok(())
 }
 
-fn open_log(
-    folder: &DataFolder,
-    options: &StoreOptions,
-    flushed: u64,
-    tables: &Arc<Tables>,
-    replayer: &mut Replayer<'_>,
-) -> Result<(Arc<Log<LogBatch>>, ReplayReport), StoreError> {
-    let log_options = LogOptions { sync: options.sync, queue_bytes_max: options.queue_bytes, ..LogOptions::default() };
-    let visible = Arc::clone(tables);
-    let (log, report) = Log::open(
-        folder.storage(),
-        LOG_DIR,
-        log_options,
-        flushed,
-        &mut |record| {
-            replayer.record(&record);
-            Ok(())
-        },
-        Box::new(move |batch: &LogBatch, lsns| visible.apply(batch, lsns.first, lsns.last)),
-    )?;
-    Ok((Arc::new(log), report))
+/// Bytes of the log's segments; 0 when they cannot be told, which only costs the progress.
+fn log_bytes(storage: &dyn Storage) -> u64 {
+    let names = storage.list(LOG_DIR).unwrap_or_default();
+    names.iter().filter_map(|name| storage.len(&format!("{LOG_DIR}/{name}")).ok()).sum()
 }
 
 /// A failure to tidy up is logged and tried again at the next start: it must not keep the store from opening.

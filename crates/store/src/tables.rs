@@ -17,6 +17,7 @@ use crate::index::{SeriesIndex, SeriesNumber};
 use crate::payload::LogBatch;
 use crate::rollup;
 use crate::set::{ChunkBody, Selected, Selection, StoredChunk, StoredRun};
+use crate::start::Start;
 use crate::state::{Layers, OpenFile, State};
 use crate::tombstone::Tombstones;
 
@@ -31,6 +32,8 @@ pub(crate) struct Tables {
     pub(crate) rollups: [Arc<Table>; 2],
     pub(crate) state: State,
     pub(crate) cache: Arc<ChunkCache>,
+    /// Queries wait for its end.
+    pub(crate) start: Arc<Start>,
     index: RwLock<SeriesIndex>,
     metadata: RwLock<BTreeMap<String, Metadata>>,
     /// Whether metadata changed since it was last written to disk.
@@ -54,6 +57,7 @@ impl Tables {
             rollups,
             state: State::new(files),
             cache: Arc::new(cache),
+            start: Arc::default(),
             index: RwLock::new(index),
             metadata: RwLock::default(),
             metadata_is_new: AtomicBool::new(false),
@@ -165,16 +169,26 @@ impl Tables {
     }
 }
 
+impl Tables {
+    /// Until the log has been read an answer would lack acknowledged samples without saying so.
+    fn wait_for_log(&self) -> Result<(), SelectError> {
+        self.start.wait().map(drop).map_err(|why| SelectError::Io { file: "wal".to_owned(), why })
+    }
+}
+
 impl Select for Tables {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, SelectError> {
+        self.wait_for_log()?;
         Ok(Box::new(self.select_in(&self.state.layers(), request)?))
     }
 
     fn rollups(&self, resolution: Resolution, request: &SelectRequest<'_>) -> Result<Box<dyn RollupSet>, SelectError> {
+        self.wait_for_log()?;
         rollup::select(self, resolution, request)
     }
 
     fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Labels>, SelectError> {
+        self.wait_for_log()?;
         let numbers = self.numbers(selectors, range);
         let index = self.index();
         let mut labels: Vec<_> = numbers.into_iter().map(|number| index.entry(number).labels.clone()).collect();
@@ -188,6 +202,7 @@ impl Select for Tables {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<String>, SelectError> {
+        self.wait_for_log()?;
         let numbers = self.numbers(selectors, range);
         Ok(cut(self.index().names_of(&numbers), limit))
     }
@@ -199,6 +214,7 @@ impl Select for Tables {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<String>, SelectError> {
+        self.wait_for_log()?;
         let numbers = self.numbers(selectors, range);
         Ok(cut(self.index().values_of(name, &numbers), limit))
     }

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use series::{
     Append, AppendError, Appended, Batch, BatchSeries, Clock, HistogramSample, Millis, RejectionReason, Timestamp,
 };
-use wal::Log;
 
 use crate::index::{SeriesIndex, SeriesNumber};
 use crate::options::StoreOptions;
 use crate::payload::{LogBatch, storable};
+use crate::start::Start;
 use crate::tables::Tables;
 
 /// Memtables may hold this many times their flush size before new samples have to wait.
@@ -30,7 +30,7 @@ pub(crate) enum Origin {
 /// The write side of a store.
 #[derive(Clone)]
 pub(crate) struct Writer {
-    pub(crate) log: Arc<Log<LogBatch>>,
+    pub(crate) start: Arc<Start>,
     pub(crate) tables: Arc<Tables>,
     pub(crate) options: StoreOptions,
     pub(crate) clock: Arc<dyn Clock>,
@@ -59,6 +59,11 @@ struct Bounds {
 
 impl Append for Writer {
     fn append(&self, batch: Batch, done: Box<dyn FnOnce(Result<Appended, AppendError>) + Send>) {
+        let Some(log) = self.start.log() else {
+            self.counts.failed_batches.fetch_add(1, Ordering::Relaxed);
+            let percent = (self.start.progress().unwrap_or(1.0) * 100.0) as u8;
+            return done(Err(AppendError::Starting { percent }));
+        };
         if let Some(full) = self.overloaded() {
             self.counts.failed_batches.fetch_add(1, Ordering::Relaxed);
             return done(Err(full));
@@ -70,7 +75,7 @@ impl Append for Writer {
             return done(Ok(answer));
         }
         let counts = Arc::clone(&self.counts);
-        self.log.submit(
+        log.submit(
             logged,
             Box::new(move |logged, outcome| match outcome {
                 Ok(lsn) => {

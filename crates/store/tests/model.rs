@@ -181,3 +181,28 @@ fn a_snapshot_does_not_see_what_comes_later() {
     before.read(0, TimeRange::ALL, &mut columns).expect("reads");
     assert_eq!(columns.timestamps, [NOW]);
 }
+
+#[test]
+fn an_early_start_answers_once_the_log_is_read() {
+    let mut bench = Bench::new();
+    let batch = || {
+        let mut batch = Batch::default();
+        batch.begin_labels(&labels(0)).expect("small");
+        batch.push(Timestamp(NOW), 1.0);
+        batch
+    };
+    bench.append(batch());
+    bench.open = None;
+    let folder = DataFolder::open(bench.root.path()).expect("the folder opens");
+    let (clock, ids) = (Arc::clone(&bench.clock) as Arc<dyn series::Clock>, Arc::clone(&bench.ids));
+    let store = Store::open_early(&folder, StoreOptions::default(), clock, ids).expect("the store opens");
+    // Whether the log is read by now or not: a query sees all of it, and a write is taken or told to come again.
+    match store.appender().append_wait(batch()) {
+        Ok(answer) => assert_eq!(answer.samples, 1),
+        Err(err) => assert!(matches!(err, series::AppendError::Starting { .. }), "{err}"),
+    }
+    let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0 };
+    assert_eq!(store.selector().select(&request).expect("selects").len(), 1);
+    assert_eq!((store.starting(), store.started().expect("started").replayed_samples), (None, 1));
+    assert_eq!(store.appender().append_wait(batch()).expect("serving").samples, 1);
+}

@@ -101,7 +101,7 @@ pub struct FlushReport {
 pub struct Readiness {
     /// Whether requests are served.
     pub ready: bool,
-    /// What is being done: `replaying the log`, `serving`, `draining`.
+    /// What is being done: `replay`, `serving`, `draining`.
     pub phase: String,
     /// Share of the phase that is done, 0 to 1.
     pub done: f64,
