@@ -19,6 +19,7 @@ mod import;
 mod insight;
 pub(crate) mod jobs;
 mod maintenance;
+mod memory;
 mod scrape;
 mod sql_service;
 mod streams;
@@ -238,7 +239,10 @@ impl Engine {
 
 fn store_options(settings: &Settings) -> Result<StoreOptions, EngineError> {
     let retention = settings.retention.resolve().map_err(|why| EngineError::Setting { key: "retention.rules", why })?;
+    let memory = memory::shares(&settings.memory);
     Ok(StoreOptions {
+        index_bytes: memory.index_bytes,
+        fresh_bytes: memory.fresh_bytes,
         ooo_window: settings.store.ooo_window.0,
         ahead_max: settings.store.ahead_max.0,
         series_max: settings.store.series_max,

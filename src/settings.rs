@@ -35,6 +35,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// The store.
     pub store: StoreSettings,
+    /// Memory of the process.
+    pub memory: MemorySettings,
     /// How long data is kept.
     pub retention: RetentionSettings,
     /// A second place for old files; without one all stay on the local disk.
@@ -84,6 +86,14 @@ pub struct StoreSettings {
     pub memtable_age: Span,
     /// Memory of decoded chunks kept between queries, MiB; 0 keeps none.
     pub cache_mib: u64,
+}
+
+/// Memory of the process, of which the store takes 35 %.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MemorySettings {
+    /// MiB; 0 is 60 % of what the control group or the machine has.
+    pub limit_mib: u64,
 }
 
 /// Bounds of queries.
@@ -288,6 +298,7 @@ impl Default for Settings {
             listen: "127.0.0.1:4280".into(),
             data: "./data".into(),
             store: StoreSettings::default(),
+            memory: MemorySettings::default(),
             retention: RetentionSettings::default(),
             tiers: None,
             admin_api: false,

@@ -192,10 +192,8 @@ fn an_early_start_answers_once_the_log_is_read() {
         batch
     };
     bench.append(batch());
-    bench.open = None;
-    let folder = DataFolder::open(bench.root.path()).expect("the folder opens");
-    let (clock, ids) = (Arc::clone(&bench.clock) as Arc<dyn series::Clock>, Arc::clone(&bench.ids));
-    let store = Store::open_early(&folder, StoreOptions::default(), clock, ids).expect("the store opens");
+    bench.reopen_early();
+    let store = bench.store();
     // Whether the log is read by now or not: a query sees all of it, and a write is taken or told to come again.
     match store.appender().append_wait(batch()) {
         Ok(answer) => assert_eq!(answer.samples, 1),

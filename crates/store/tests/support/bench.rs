@@ -51,6 +51,15 @@ impl Bench {
         self.open = Some((store, folder));
     }
 
+    /// Opens the folder without waiting for its log, after closing what was open.
+    pub(crate) fn reopen_early(&mut self) {
+        self.open = None;
+        let folder = DataFolder::open(self.root.path()).expect("the folder opens");
+        let (clock, ids) = (Arc::clone(&self.clock) as Arc<dyn series::Clock>, Arc::clone(&self.ids));
+        let store = Store::open_early(&folder, StoreOptions::default(), clock, ids).expect("the store opens");
+        self.open = Some((store, folder));
+    }
+
     /// Closes the store; the folder stays.
     pub(crate) fn close(&mut self) {
         self.open = None;
