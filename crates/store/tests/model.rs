@@ -184,7 +184,7 @@ fn a_snapshot_does_not_see_what_comes_later() {
 
 #[test]
 fn an_early_start_answers_once_the_log_is_read() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::open();
     let batch = || {
         let mut batch = Batch::default();
         batch.begin_labels(&labels(0)).expect("small");
