@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use series::{Append, AppendError, Appended, Batch, TimeRange, Timestamp};
 
-/// Batches that may wait for the streams.
+/// Batches that may wait for the streams, and their bytes: a batch of 2,000 samples is 0.7 MiB with its labels.
 const QUEUE: usize = 256;
+const QUEUE_BYTES: u64 = 32 << 20;
 
 /// An [`Append`] that copies what was written to the streams.
 pub(crate) struct Tee {
@@ -28,6 +29,8 @@ struct Shared {
     missed: Mutex<Missed>,
     sent: AtomicU64,
     done: AtomicU64,
+    /// Bytes of the batches in the queue.
+    queued_bytes: AtomicU64,
     overflows: AtomicU64,
 }
 
@@ -77,7 +80,7 @@ impl Tee {
 
     /// Waits while the queue is more than half full.
     pub(crate) fn wait_for_room(&self) {
-        while self.lag() > QUEUE as u64 / 2 {
+        while self.lag() > QUEUE as u64 / 2 || self.shared.queued_bytes.load(Ordering::SeqCst) > QUEUE_BYTES / 2 {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -132,13 +135,18 @@ impl Shared {
     /// Queues the batch, or notes it when it does not fit, is not `whole` in the store or would overtake what is noted.
     fn offer(&self, send: &SyncSender<Arc<Batch>>, batch: Arc<Batch>, whole: bool) {
         let mut missed = self.missed();
-        let left = if missed.span.is_some() || !whole {
+        let bytes = batch.bytes() as u64;
+        let queued_bytes = self.queued_bytes.load(Ordering::SeqCst);
+        let is_full = queued_bytes > 0 && queued_bytes + bytes > QUEUE_BYTES;
+        let left = if missed.span.is_some() || !whole || is_full {
             Some(batch)
         } else {
             self.sent.fetch_add(1, Ordering::SeqCst);
+            self.queued_bytes.fetch_add(bytes, Ordering::SeqCst);
             match send.try_send(batch) {
                 Err(TrySendError::Full(batch)) => {
                     self.sent.fetch_sub(1, Ordering::SeqCst);
+                    self.queued_bytes.fetch_sub(bytes, Ordering::SeqCst);
                     Some(batch)
                 }
                 _ => None,
@@ -169,7 +177,9 @@ fn joined(one: Option<TimeRange>, other: Option<TimeRange>) -> Option<TimeRange>
 impl Feed {
     /// The next batch, or `None` when nothing came for `patience` (or the write side is gone).
     pub(crate) fn next(&self, patience: Duration) -> Option<Arc<Batch>> {
-        self.receive.recv_timeout(patience).ok()
+        let batch = self.receive.recv_timeout(patience).ok()?;
+        self.shared.queued_bytes.fetch_sub(batch.bytes() as u64, Ordering::SeqCst);
+        Some(batch)
     }
 
     /// Notes that the batch last taken has been worked on.
