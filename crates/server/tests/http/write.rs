@@ -166,7 +166,7 @@ async fn exemplars_are_found_by_the_selectors_of_a_query() {
         })
     );
     assert_eq!((&both[1]["seriesLabels"]["job"], &both[1]["exemplars"][0]["value"]), (&HOSTILE.into(), &"+Inf".into()));
-    assert!(found("query=up{job=\"b\"}").await.is_empty());
+    assert!(found("query=up%7Bjob=%22b%22%7D").await.is_empty());
     assert!(found("query=up&start=2").await.is_empty());
     assert!(found("query=1%2B1").await.is_empty());
     assert_eq!(server.get("/api/v1/query_exemplars?query=up(").await.status, 400);
