@@ -46,8 +46,9 @@ const SHORTEST: Millis = Millis::from_hours(1);
 
 impl Default for RetentionSettings {
     fn default() -> Self {
-        let days = |n| Keeping(store::Keep::For(Millis::from_days(n)));
-        Self { raw: days(30), rollup_5m: days(400), rollup_1h: Keeping(store::Keep::Forever), rules: Vec::new() }
+        // Nothing is forgotten, and no import refused for its age, unless somebody says so.
+        let forever = Keeping(store::Keep::Forever);
+        Self { raw: forever, rollup_5m: forever, rollup_1h: forever, rules: Vec::new() }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::server::Server;
 
 /// A day long past, far behind any out-of-order window.
 const OLD: i64 = 1_600_000_000;
-/// Keeps everything: the default forgets what is older than its retention.
+/// Keeps everything, whatever the environment of the tests says.
 const KEEP: (&str, &str) = ("FORETIDE__RETENTION__RAW", "unlimited");
 
 fn import(data: &Path, args: &[&str]) -> program::Outcome {

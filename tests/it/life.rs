@@ -66,7 +66,7 @@ fn roll_ups_come_to_what_the_samples_come_to_before_and_after_files() {
     let value = answers[0][0][0].as_f64().expect("a number");
     assert!((6.5..7.1).contains(&value), "{value}");
     let runtime = server.ask("/api/v1/status/runtimeinfo", &[]).ok().json();
-    assert_eq!(runtime["data"]["storageRetention"], json!("30d"));
+    assert_eq!(runtime["data"]["storageRetention"], json!("unlimited"));
     server.stop();
     others_read_the_same(data.path());
 }
