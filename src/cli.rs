@@ -2,8 +2,10 @@
 
 mod args;
 mod audit;
+mod backup;
 mod client;
 mod config;
+mod doctor;
 mod error;
 mod forecast_jobs;
 mod generate;
@@ -13,9 +15,11 @@ mod outbox;
 mod output;
 mod promql_query;
 mod recommend;
+mod restore;
 mod runtime;
 mod serve;
 mod sql_query;
+mod verify;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -60,6 +64,10 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Outbox(args) => outbox::run(common, &args),
         Command::Generate(args) => generate::run(&args),
         Command::Import(args) => import::run(common, &args),
+        Command::Doctor(args) => doctor::run(common, &args),
+        Command::Backup(args) => backup::run(common, &args),
+        Command::Restore(args) => restore::run(common, &args),
+        Command::Verify(args) => verify::run(common, &args),
         Command::Config(args) => config::run(common, &args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

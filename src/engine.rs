@@ -10,10 +10,13 @@
 //! Each arrow to the right is a supervised thread that ends with the engine.
 
 mod advise;
+mod backup;
 mod core;
 mod deliver;
+mod disk;
 mod error;
 mod forecasts;
+pub(crate) mod health;
 mod host;
 mod import;
 mod insight;
@@ -52,7 +55,7 @@ pub struct Engine {
     scraper: Option<Arc<scrape::Scraper>>,
     workers: Workers,
     // Declared last: the folder is unlocked after everything else is closed.
-    _folder: DataFolder,
+    folder: DataFolder,
 }
 
 /// What opening found, in a sentence for the log.
@@ -92,12 +95,41 @@ impl Engine {
         runtime: tokio::runtime::Handle,
     ) -> Result<(Self, control::OpenReport), EngineError> {
         let folder = DataFolder::open(data)?;
+        Self::open_folder(folder, settings, clock, runtime)
+    }
+
+    /// Opens a folder for questions only: as [`Engine::open`] where it can be written, else without writing to it.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn open_to_ask(
+        data: &Path,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<(Self, Opened), EngineError> {
+        let folder = match DataFolder::open(data) {
+            Err(store::StoreError::ReadOnly { .. }) => DataFolder::open_to_read(data)?,
+            opened => opened?,
+        };
+        let (engine, control) = Self::open_folder(folder, settings, clock, runtime)?;
+        let store = engine.core.store.started()?;
+        Ok((engine, Opened { store, control }))
+    }
+
+    fn open_folder(
+        folder: DataFolder,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<(Self, control::OpenReport), EngineError> {
+        let data = folder.root().to_owned();
         let ids = Arc::new(crate::ids::Ids::new(clock.now()));
         let store = Store::open_early(&folder, store_options(&settings)?, Arc::clone(&clock), ids)?;
-        let (control, control_report) = Control::open(folder.storage(), data, control::ControlOptions::default())?;
-        let core = Arc::new(Core::new(settings, clock, store, control, runtime, folder.storage())?);
-        let tee = Arc::new(tee::Tee::new(core.store.appender()));
-        let engine = Self { core, tee, scraper: None, workers: Workers::default(), _folder: folder };
+        let (control, control_report) = Control::open(folder.storage(), &data, control::ControlOptions::default())?;
+        let core = Arc::new(Core::new(settings, clock, store, control, runtime, &folder)?);
+        let tee = Arc::new(tee::Tee::new(health::Gated::over(core.store.appender(), &core.health)));
+        let engine = Self { core, tee, scraper: None, workers: Workers::default(), folder };
         Ok((engine, control_report))
     }
 
@@ -141,6 +173,8 @@ impl Engine {
         let jobs = jobs::Scheduler::new(Arc::clone(&self.core))?;
         let deliver = deliver::Deliverer::new(Arc::clone(&self.core))?;
         let advisor = advise::Advisor::new(Arc::clone(&self.core));
+        let guard = disk::Guard::new(Arc::clone(&self.core), self.folder.root());
+        self.workers.spawn("disk", move |stop| guard.run(stop))?;
         self.workers.spawn("jobs", move |stop| jobs.run(stop))?;
         self.workers.spawn("advisor", move |stop| advisor.run(stop))?;
         self.workers.spawn("deliver", move |stop| deliver.run(stop))?;
@@ -204,6 +238,14 @@ impl Engine {
     /// Waits until the streams' queue has room, so that a fast sender does not outrun them.
     pub(crate) fn wait_for_streams(&self) {
         self.tee.wait_for_room();
+    }
+
+    /// Backs the folder up into `dir` (absolute; empty, missing or an earlier backup), while it is written to.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn backup(&self, dir: &Path) -> Result<::backup::BackupReport, EngineError> {
+        backup::run(&self.core, dir)
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {

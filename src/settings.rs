@@ -3,6 +3,7 @@
 //! Order: defaults < file < `FORETIDE__SECTION__KEY` from the environment < flags. A missing file means the defaults.
 
 mod check;
+mod disk;
 mod environment;
 mod error;
 mod otlp;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use check::{SecretSource, secret_source};
+pub use disk::DiskSettings;
 pub use error::SettingsError;
 pub use otlp::{OtlpNames, OtlpSettings};
 pub use retention::{Keeping, RetentionRule, RetentionSettings};
@@ -44,6 +46,8 @@ pub struct Settings {
     pub tiers: Option<TierSettings>,
     /// Whether `/api/v1/admin/tsdb/*` may delete series.
     pub admin_api: bool,
+    /// Room on the data folder's disk.
+    pub disk: DiskSettings,
     /// Bounds of queries.
     pub query: QuerySettings,
     /// Scheduled forecasts.
@@ -302,6 +306,7 @@ impl Default for Settings {
             retention: RetentionSettings::default(),
             tiers: None,
             admin_api: false,
+            disk: DiskSettings::default(),
             query: QuerySettings::default(),
             forecast: ForecastSettings::default(),
             streams: StreamSettings::default(),

@@ -71,6 +71,18 @@ pub(crate) enum Command {
         after_help = "Example: foretide import history.csv --data ./data --time when --metric cpu --value usage --extra-label job=old"
     )]
     Import(ImportArgs),
+    /// Look for trouble: folder, disk, clock, limits; each finding with its cure
+    #[command(after_help = "Example: foretide doctor --data ./data --verify")]
+    Doctor(DoctorArgs),
+    /// Copy the data folder, also of a running server; a second run takes only what is new
+    #[command(after_help = "Example: foretide backup /backups/foretide --url http://127.0.0.1:4280")]
+    Backup(BackupArgs),
+    /// Write a backup out into an empty folder, every byte compared
+    #[command(after_help = "Example: foretide restore /backups/foretide --data ./data")]
+    Restore(RestoreArgs),
+    /// Read a data folder or a backup to its last byte; exit code 1 at the first difference
+    #[command(after_help = "Example: foretide verify ./data")]
+    Verify(VerifyArgs),
     /// Make, show or check the configuration
     #[command(
         after_help = "Example: foretide config init > foretide.yaml && foretide config check --config foretide.yaml"
@@ -401,6 +413,41 @@ pub(crate) enum ImportTimeUnit {
     Us,
     /// Nanoseconds
     Ns,
+}
+
+/// Options of `doctor`.
+#[derive(Args)]
+pub(crate) struct DoctorArgs {
+    /// Also read every byte of the data folder
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Form of the findings
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: ReportFormat,
+}
+
+/// Options of `backup`.
+#[derive(Args)]
+pub(crate) struct BackupArgs {
+    /// Folder or file:// address; empty, missing, or an earlier backup
+    #[arg(value_name = "DIR")]
+    pub(crate) to: String,
+}
+
+/// Options of `restore`.
+#[derive(Args)]
+pub(crate) struct RestoreArgs {
+    /// The backup: a folder or file:// address
+    #[arg(value_name = "DIR")]
+    pub(crate) from: String,
+}
+
+/// Options of `verify`.
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    /// A data folder (also of a running server) or a backup: a folder or file:// address
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: String,
 }
 
 /// Options of `config`.

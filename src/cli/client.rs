@@ -30,6 +30,11 @@ impl Client {
         Self { base: base.trim_end_matches('/').to_owned(), agent: config.into() }
     }
 
+    /// Gets a path.
+    pub(crate) fn get(&self, path: &str) -> Result<Vec<u8>, CliError> {
+        self.answer(self.agent.get(format!("{}{path}", self.base)).call())
+    }
+
     /// Posts a form.
     pub(crate) fn form(&self, path: &str, fields: &[(&str, &str)]) -> Result<Vec<u8>, CliError> {
         self.answer(self.agent.post(format!("{}{path}", self.base)).send_form(fields.iter().copied()))

@@ -31,7 +31,7 @@ impl Local {
         let settings = Settings::load(common.config.as_deref(), std::env::vars_os())?;
         let data = folder(common, &settings)?;
         let runtime = runtime()?;
-        let (engine, _) = Engine::open(&data, settings, Arc::new(SystemClock), runtime.handle().clone())?;
+        let (engine, _) = Engine::open_to_ask(&data, settings, Arc::new(SystemClock), runtime.handle().clone())?;
         Ok(Self { engine, runtime })
     }
 }

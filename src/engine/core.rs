@@ -6,12 +6,16 @@ use std::time::{Duration, Instant};
 use control::Control;
 use control::outbox::Outbox;
 use promql::{Answer, MatrixItem, Options, Point, Value, VectorItem};
-use series::{Append, Batch, Clock, Labels, Millis, Select, Step, Timestamp};
+use series::{
+    Append, Batch, Clock, Labels, Matcher, Metadata, Millis, Select, SelectError, SelectRequest, SeriesSet, Step,
+    TimeRange, Timestamp,
+};
 use server::LiveEvent;
 use sql::{SqlEngine, SqlLimits};
-use store::Store;
+use store::{DataFolder, Store};
 
 use super::EngineError;
+use super::health::{Gated, Health};
 use super::system_tables::SystemTables;
 use crate::settings::Settings;
 
@@ -28,12 +32,17 @@ pub(crate) struct Core {
     pub(crate) control: Arc<Control>,
     pub(crate) outbox: Outbox,
     pub(crate) sql: SqlEngine,
+    /// The same over what can be read, for those who asked for it.
+    pub(crate) sql_partial: SqlEngine,
     pub(crate) live: tokio::sync::broadcast::Sender<LiveEvent>,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) started: Instant,
     pub(crate) tallies: Tallies,
     /// Held while kept advice is read and changed.
     pub(crate) advice: std::sync::Mutex<()>,
+    pub(crate) health: Arc<Health>,
+    /// The data folder.
+    pub(crate) root: std::path::PathBuf,
     own: Arc<dyn Append>,
     disk: Arc<dyn wal::Storage>,
 }
@@ -59,7 +68,7 @@ impl Core {
         store: Store,
         control: Control,
         runtime: tokio::runtime::Handle,
-        disk: Arc<dyn wal::Storage>,
+        folder: &DataFolder,
     ) -> Result<Self, EngineError> {
         let control = Arc::new(control);
         let outbox = Outbox::open(Arc::clone(&control))?;
@@ -71,11 +80,54 @@ impl Core {
             threads: 0,
         };
         let system = Arc::new(SystemTables::new(Arc::clone(&control)));
-        let sql = SqlEngine::new(store.selector(), system, limits)?;
-        let own = store.own_appender();
+        let sql = SqlEngine::new(store.selector(), Arc::clone(&system) as Arc<dyn sql::SystemRows>, limits)?;
+        let sql_partial = sql.over(Arc::new(WhatCanBeRead(store.selector())), system);
+        let health = Arc::new(Health::default());
+        let own = Gated::over(store.own_appender(), &health);
         let (live, _) = tokio::sync::broadcast::channel(LIVE_QUEUE);
         let (started, tallies, advice) = (Instant::now(), Tallies::default(), std::sync::Mutex::default());
-        Ok(Self { settings, clock, store, control, outbox, sql, live, runtime, started, tallies, advice, own, disk })
+        Ok(Self {
+            settings,
+            clock,
+            store,
+            control,
+            outbox,
+            sql,
+            sql_partial,
+            live,
+            runtime,
+            started,
+            tallies,
+            advice,
+            health,
+            root: folder.root().to_owned(),
+            own,
+            disk: folder.storage(),
+        })
+    }
+
+    /// Records of the log that could not be read back at the start.
+    pub(crate) fn lost_records(&self) -> u64 {
+        if self.store.starting().is_some() {
+            return 0;
+        }
+        self.store.started().map_or(0, |found| found.log.missing + found.unreadable_records)
+    }
+
+    /// What answers may lack at present, a sentence a file, in ASCII.
+    pub(crate) fn lacking(&self) -> Vec<String> {
+        let sentence = |lost: store::DamagedFile| {
+            let text = format!("samples may be missing from this answer: {} cannot be read: {}", lost.file, lost.why);
+            text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
+        };
+        let mut lacking: Vec<String> = self.store.damaged_files().into_iter().map(sentence).collect();
+        let unknown = self.store.stats().unknown_series;
+        if unknown > 0 {
+            lacking.push(format!(
+                "samples may be missing from this answer: {unknown} stored series have lost their labels"
+            ));
+        }
+        lacking
     }
 
     /// Writes our own results, which may lie in the future.
@@ -199,5 +251,41 @@ impl Asking<'_> {
             deadline: Some(Instant::now() + self.core.settings.query.timeout.duration().max(Duration::from_secs(60))),
             ..Options::default()
         }
+    }
+}
+
+/// A selector that leaves out what cannot be read; who asks through it is told so elsewhere.
+struct WhatCanBeRead(Arc<dyn Select>);
+
+impl Select for WhatCanBeRead {
+    fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, SelectError> {
+        Ok(self.0.select_partial(request)?.0)
+    }
+
+    fn series(&self, selectors: &[Vec<Matcher>], range: TimeRange, limit: usize) -> Result<Vec<Labels>, SelectError> {
+        self.0.series(selectors, range, limit)
+    }
+
+    fn label_names(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>, SelectError> {
+        self.0.label_names(selectors, range, limit)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<String>, SelectError> {
+        self.0.label_values(name, selectors, range, limit)
+    }
+
+    fn metadata(&self, metric: Option<&str>) -> Vec<Metadata> {
+        self.0.metadata(metric)
     }
 }

@@ -12,6 +12,9 @@ pub enum EngineError {
     /// The outbox.
     #[error("outbox: {0}")]
     Outbox(#[from] control::outbox::OutboxError),
+    /// A backup.
+    #[error("backup: {0}")]
+    Backup(#[from] ::backup::BackupError),
     /// SQL.
     #[error("sql: {0}")]
     Sql(#[from] sql::SqlError),

@@ -56,6 +56,11 @@ impl Maintenance for Upkeep {
         })
     }
 
+    fn backup(&self, dir: &std::path::Path) -> Result<serde_json::Value, MaintenanceError> {
+        let report = super::backup::run(&self.core, dir).map_err(|err| MaintenanceError::Failed(err.to_string()))?;
+        serde_json::to_value(report).map_err(|err| MaintenanceError::Failed(err.to_string()))
+    }
+
     fn ready(&self) -> Readiness {
         match self.core.store.starting() {
             None => Readiness { ready: true, phase: "serving".into(), done: 1.0 },
@@ -91,6 +96,10 @@ impl Maintenance for Upkeep {
         let load = HostLoad { cpu: cpu.clamp(0.0, 1.0), memory_used_bytes, memory_total_bytes, disk_free_bytes };
         *kept = Some(LoadReading { at: Instant::now(), ticks, load });
         Some(load)
+    }
+
+    fn alarms(&self) -> Vec<server::Alarm> {
+        super::health::alarms(&self.core)
     }
 
     fn series_stats(&self, limit: usize) -> SeriesStats {

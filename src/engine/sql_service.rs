@@ -32,8 +32,11 @@ impl SqlService for Sql {
                 truncate: request.truncate,
                 timeout: Some(request.deadline.saturating_duration_since(Instant::now())),
             };
-            let answer = core.sql.query(own).await.map_err(failure)?;
-            Ok(SqlAnswer { content_type: answer.content_type, body: answer.chunks.map(|c| c.map_err(failure)).boxed() })
+            let (engine, warnings) =
+                if request.partial { (&core.sql_partial, core.lacking()) } else { (&core.sql, Vec::new()) };
+            let answer = engine.query(own).await.map_err(failure)?;
+            let body = answer.chunks.map(|c| c.map_err(failure)).boxed();
+            Ok(SqlAnswer { content_type: answer.content_type, body, warnings })
         }
         .boxed()
     }

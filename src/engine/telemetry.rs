@@ -25,6 +25,7 @@ impl OwnMetrics {
 impl Telemetry for OwnMetrics {
     fn gather(&self) -> Vec<MetricFamily> {
         let mut families = self.store();
+        families.extend(self.disk());
         families.extend(self.work());
         families.extend(self.scraper.iter().flat_map(|scraper| scraper.metrics()));
         families.extend(process());
@@ -94,6 +95,13 @@ impl OwnMetrics {
             gauge("foretide_store_rollup_bytes", "Bytes of roll-up files.", stats.rollup_bytes as f64),
             gauge("foretide_store_rollup_rows", "Rows of roll-up files.", stats.rollup_rows as f64),
             counter("foretide_store_failures_total", "Flushes and compactions that failed.", stats.failures),
+            gauge("foretide_store_damaged_files", "Files that cannot be read.", stats.damaged_files as f64),
+            gauge(
+                "foretide_wal_lost_records",
+                "Records of the log not read back at the start.",
+                self.core.lost_records() as f64,
+            ),
+            gauge("foretide_store_unknown_series", "Stored series without labels.", stats.unknown_series as f64),
             gauge("foretide_wal_bytes", "Write-ahead log on disk.", stats.log_bytes as f64),
             counter("foretide_wal_commits_total", "Group commits.", log.commits),
             counter("foretide_wal_syncs_total", "fdatasync calls.", log.syncs),
@@ -105,6 +113,37 @@ impl OwnMetrics {
             ),
             gauge("foretide_wal_queued_bytes", "Bytes waiting for the log.", log.queued_bytes as f64),
         ]
+    }
+
+    fn disk(&self) -> Vec<MetricFamily> {
+        let health = &self.core.health;
+        let level = "Room on the data folder's disk: 0 enough, 1 little, 2 samples are refused, 3 none.";
+        let mut families = vec![
+            gauge("foretide_disk_level", level, f64::from(health.level() as u8)),
+            gauge(
+                "foretide_data_folder_gone",
+                "Whether the data folder was taken away.",
+                f64::from(u8::from(health.gone().is_some())),
+            ),
+            gauge(
+                "foretide_alarms",
+                "What is wrong now, as a number of alarms.",
+                super::health::alarms(&self.core).len() as f64,
+            ),
+        ];
+        if let Some(space) = health.space() {
+            families.push(gauge(
+                "foretide_disk_free_bytes",
+                "Free room on the data folder's disk.",
+                space.free_bytes as f64,
+            ));
+            families.push(gauge(
+                "foretide_disk_total_bytes",
+                "Size of the data folder's disk.",
+                space.total_bytes as f64,
+            ));
+        }
+        families
     }
 
     fn work(&self) -> Vec<MetricFamily> {

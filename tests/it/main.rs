@@ -4,7 +4,9 @@
 //!   tidy         walls between rooms, file sizes, module docs, README
 //!   pipeline     write ▶ flush ▶ restart ▶ merge: the same answers, in SQL and PromQL
 //!   faults       wrong ports, folders, files and requests: each its own sentence and exit code
-//!   ledger       kill -9 again and again: nothing acknowledged is lost, doubled or altered
+//!   golden       data folders of earlier formats open and answer as they did
+//!   guard        damaged files, full and read-only disks, a folder taken away, backups
+//!   ledger       the rounds of `torture` at small figures: kill -9, power cuts, full disks, failing calls, damage
 //!   streams      standing queries through a kill: the same results
 //!   deliver      advice through the outbox to a file and a webhook, once
 //!   starters     the shipped SQL queries, each on the demo's data
@@ -21,7 +23,8 @@ mod deliver;
 mod demo;
 mod faults;
 mod folder;
-mod http;
+mod golden;
+mod guard;
 mod imports;
 mod ledger;
 mod life;
@@ -29,10 +32,10 @@ mod page;
 mod pipeline;
 mod program;
 mod prometheus;
-mod remote_write;
 mod senders;
 mod server;
 mod starters;
-mod stored;
 mod streams;
 mod tidy;
+
+pub(crate) use torture::{http, remote_write, stored};

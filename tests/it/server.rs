@@ -20,6 +20,9 @@ const PORT_TRIES: usize = 5;
 pub(crate) const QUIET: [(&str, &str); 2] =
     [("FORETIDE__HOST__ENABLED", "false"), ("FORETIDE__STREAMS__STARTERS", "false")];
 
+/// However full the disk of this machine is, tests go on.
+const ANY_DISK: [(&str, &str); 2] = [("FORETIDE__DISK__SHED_PERCENT", "0"), ("FORETIDE__DISK__WARN_PERCENT", "0")];
+
 /// A running server; killed when dropped.
 pub(crate) struct Server {
     child: Child,
@@ -43,11 +46,6 @@ impl Server {
         Self::ready("demo", data, &[])
     }
 
-    /// Starts a server and does not wait.
-    pub(crate) fn spawn(data: &Path, variables: &[(&str, &str)]) -> Self {
-        Self::launch("serve", data, variables)
-    }
-
     fn ready(command: &str, data: &Path, variables: &[(&str, &str)]) -> Self {
         for _ in 0..PORT_TRIES {
             let mut server = Self::launch(command, data, variables);
@@ -63,7 +61,7 @@ impl Server {
         let log = log_of(data);
         let file = open_log(&log);
         let mut command = program::foretide(&[command, "--listen", &address]);
-        command.arg("--data").arg(data).envs(variables.iter().copied());
+        command.arg("--data").arg(data).envs(ANY_DISK).envs(variables.iter().copied());
         command.stdout(Stdio::null()).stderr(file);
         let child = command.spawn().expect("the server starts");
         Self { child, address, log }

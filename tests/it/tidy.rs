@@ -15,7 +15,7 @@ use blanked::{blank, without_tests};
 const ROOT: &str = "foretide";
 
 /// Every room with the rooms it may import; the root may import all of them.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("series", &[]),
     ("codec", &[]),
     ("sketch", &[]),
@@ -28,10 +28,12 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("forecast", &["series"]),
     ("scale", &["series", "forecast"]),
     ("control", &["series", "wal"]),
+    ("backup", &["wal", "lake", "control"]),
     ("actuate", &["series", "scale"]),
     ("sql", &["series", "sketch", "forecast"]),
     ("server", &["series", "ingest", "promql"]),
     ("synth", &["series"]),
+    ("torture", &["series", "wal", "store", "ingest", "sql", "backup"]),
 ];
 
 /// Crates with the only packages that may name them, in any kind of dependency. A trailing `*` takes all with the prefix.

@@ -4,6 +4,9 @@ mod core;
 mod open;
 mod record;
 
+pub(crate) use self::core::{LOG_DIR, SNAPSHOT_DIR};
+pub(crate) use self::record::CHANGES;
+
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,6 +72,24 @@ pub struct ScanRange {
     pub reverse: bool,
     /// At most so many; never more than 100,000.
     pub limit: usize,
+}
+
+/// The control plane at one record, as files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlPin {
+    /// Number of the last record.
+    pub lsn: u64,
+    /// Segments of the log and snapshots.
+    pub files: Vec<PinnedFile>,
+}
+
+/// A file of a pin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinnedFile {
+    /// Relative to the data folder.
+    pub path: String,
+    /// How many of its bytes count; `None`: all, and the file never changes.
+    pub bytes: Option<u64>,
 }
 
 /// What a round of maintenance did.
@@ -255,6 +276,11 @@ impl Control {
         self.core.rebuilds()
     }
 
+    /// Whether the index lives in memory because the disk takes nothing; [`Control::maintain`] tries to put it on disk.
+    pub fn index_is_in_memory(&self) -> bool {
+        self.core.is_in_memory()
+    }
+
     /// The last audit record's number and hash, to be signed and kept elsewhere.
     pub fn audit_head(&self) -> AuditHead {
         self.core.heads().committed()
@@ -314,6 +340,28 @@ impl Control {
         Ok(lsn)
     }
 
+    /// Calls `copy` with everything that makes up the control plane at one record: the files are not removed and not
+    /// changed meanwhile, and only the given number of bytes of each belongs to it. Changes go on.
+    ///
+    /// # Errors
+    /// [`ControlError::Log`] when the log is closed.
+    pub fn pinned<T>(&self, copy: impl FnOnce(&ControlPin) -> T) -> Result<T, ControlError> {
+        // Snapshots are made, and the log is cut, under this lock only.
+        let snapshots = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.log.exclusive(Box::new(move |lsn| {
+            let _ = sender.try_send(lsn);
+        }));
+        let lsn = receiver.recv().map_err(|_| ControlError::Log(LogError::Closed))?;
+        let segments = self
+            .log
+            .segments()
+            .into_iter()
+            .map(|segment| PinnedFile { path: segment.path, bytes: Some(segment.bytes) });
+        let snapshots = snapshots.kept.iter().map(|kept| PinnedFile { path: kept.path.clone(), bytes: None });
+        Ok(copy(&ControlPin { lsn, files: segments.chain(snapshots).collect() }))
+    }
+
     /// To be called every minute or so: takes a snapshot daily or after 64 MiB of log, removes audit records older than
     /// 400 days and entries beyond their kind's number. A wrong clock only moves when, never what.
     ///
@@ -321,6 +369,10 @@ impl Control {
     /// As [`Control::snapshot`] and [`Control::apply`].
     pub fn maintain(&self, now: Timestamp) -> Result<Maintenance, ControlError> {
         let mut done = Maintenance::default();
+        if self.core.is_in_memory() {
+            let core = Arc::clone(&self.core);
+            self.alone(move || core.settle())?;
+        }
         for kind in Kind::ALL {
             done.removed += self.trim(kind, true)?;
         }

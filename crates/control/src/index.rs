@@ -1,12 +1,12 @@
-//! The index: a sled database that can be thrown away at any time.
+//! The index: a sled database that can be thrown away at any time, or the same in memory while the disk takes nothing.
 //!
 //! Every batch also writes what the whole must look like: the last record applied, the hash chain of the log up to it,
 //! the number of rows of each kind and a sum over all rows (each row's BLAKE3, added modulo 2^128, so that rows can be
 //! added and taken away one by one). Opening reads every row and compares.
 
 mod meta;
+mod rows;
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,11 +14,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::change::{RawChange, checked_value};
 use crate::kind::Kind;
 pub(crate) use meta::{Chain, ENCODED_BYTES as META_BYTES, Meta};
+use rows::{Batch, Rows};
 
 /// Below all kinds' keys.
 const META_KEY: &[u8] = b"\0meta";
-/// sled's default cache is 1 GiB. Building a million rows anew takes half as long again with 32 MiB as with 512 MiB.
-const CACHE_BYTES: u64 = 128 << 20;
 
 /// A reason not to believe the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +30,7 @@ impl From<sled::Error> for Doubt {
 }
 
 pub(crate) struct Index {
-    db: sled::Db,
+    rows: Rows,
     meta: Mutex<Meta>,
 }
 
@@ -51,12 +50,22 @@ impl Index {
     /// An empty index in a new folder, standing at `meta`'s record.
     pub(crate) fn create(path: &Path, applied_lsn: u64, chain: Chain) -> Result<Self, Doubt> {
         careful(|| {
-            let db = open_db(path)?;
-            if !db.is_empty() {
+            let rows = Rows::open(path)?;
+            if !rows.is_empty() {
                 return Err(Doubt("a new index is not empty".to_owned()));
             }
-            Ok(Self { db, meta: Mutex::new(Meta::empty_at(applied_lsn, chain)) })
+            Ok(Self { rows, meta: Mutex::new(Meta::empty_at(applied_lsn, chain)) })
         })
+    }
+
+    /// An empty index in memory.
+    pub(crate) fn in_memory(applied_lsn: u64, chain: Chain) -> Self {
+        Self { rows: Rows::in_memory(), meta: Mutex::new(Meta::empty_at(applied_lsn, chain)) }
+    }
+
+    /// Whether it goes with the process.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.rows.is_in_memory()
     }
 
     /// Opens an index and checks every row of it.
@@ -65,21 +74,21 @@ impl Index {
             return Err(Doubt("there is none".to_owned()));
         }
         careful(|| {
-            let db = open_db(path)?;
-            let stored = db.get(META_KEY)?.ok_or_else(|| Doubt("it does not say what it holds".to_owned()))?;
+            let rows = Rows::open(path)?;
+            let stored = rows.get(META_KEY)?.ok_or_else(|| Doubt("it does not say what it holds".to_owned()))?;
             let meta = Meta::decode(&stored).ok_or_else(|| Doubt("its summary is damaged".to_owned()))?;
             let mut found = Meta::empty_at(meta.applied_lsn, meta.chain);
-            for row in db.iter() {
-                let (key, value) = row?;
+            rows.scan(&[], None, false, |key, value| {
                 if *key != *META_KEY {
-                    checked_value(&key, &value).ok_or_else(|| Doubt("a row's checksum fails".to_owned()))?;
-                    found.add(&key, &value);
+                    checked_value(key, value).ok_or_else(|| Doubt("a row's checksum fails".to_owned()))?;
+                    found.add(key, value);
                 }
-            }
+                Ok::<_, Doubt>(true)
+            })?;
             if found != meta {
                 return Err(Doubt(format!("it holds {} rows where {} should be", found.rows(), meta.rows())));
             }
-            Ok(Self { db, meta: Mutex::new(meta) })
+            Ok(Self { rows, meta: Mutex::new(meta) })
         })
     }
 
@@ -108,49 +117,42 @@ impl Index {
     pub(crate) fn load(&self, rows: &[Row]) -> Result<(), Doubt> {
         careful(|| {
             let mut meta = self.lock();
-            let mut batch = sled::Batch::default();
+            let mut batch = Batch::new();
             for (key, value) in rows {
                 meta.add(key, value);
-                batch.insert(key.as_slice(), value.as_slice());
+                batch.insert(key.clone(), Some(value.clone()));
             }
-            batch.insert(META_KEY, meta.encode());
-            self.db.apply_batch(batch)?;
-            Ok(())
+            batch.insert(META_KEY.to_vec(), Some(meta.encode()));
+            self.rows.write(batch)
         })
     }
 
     fn write(&self, changes: &[RawChange<'_>], meta: &mut Meta) -> Result<(), Doubt> {
-        let mut batch = sled::Batch::default();
-        // What earlier changes of this batch have made of a key.
-        let mut pending: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
+        // What earlier changes of this batch have made of a key is in the batch.
+        let mut batch = Batch::new();
         for change in changes {
-            match pending.get(change.key) {
+            match batch.get(change.key) {
                 Some(Some(old)) => meta.remove(change.key, old),
                 Some(None) => {}
                 None => {
-                    if let Some(old) = self.db.get(change.key)? {
+                    if let Some(old) = self.rows.get(change.key)? {
                         meta.remove(change.key, &old);
                     }
                 }
             }
-            match change.value {
-                Some(value) => {
-                    meta.add(change.key, value);
-                    batch.insert(change.key, value);
-                }
-                None => batch.remove(change.key),
+            if let Some(value) = change.value {
+                meta.add(change.key, value);
             }
-            pending.insert(change.key, change.value);
+            batch.insert(change.key.to_vec(), change.value.map(<[u8]>::to_vec));
         }
-        batch.insert(META_KEY, meta.encode());
-        self.db.apply_batch(batch)?;
-        Ok(())
+        batch.insert(META_KEY.to_vec(), Some(meta.encode()));
+        self.rows.write(batch)
     }
 
     /// The JSON at a key.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Doubt> {
         careful(|| {
-            let Some(stored) = self.db.get(key)? else { return Ok(None) };
+            let Some(stored) = self.rows.get(key)? else { return Ok(None) };
             let json = checked_value(key, &stored).ok_or_else(|| Doubt("a row's checksum fails".to_owned()))?;
             Ok(Some(json.to_vec()))
         })
@@ -159,31 +161,27 @@ impl Index {
     /// Rows of one kind.
     pub(crate) fn scan(&self, range: &RowRange) -> Result<Vec<Row>, Doubt> {
         careful(|| {
-            if range.low >= range.high {
-                return Ok(Vec::new());
-            }
             let mut rows = Vec::new();
-            let mut iter = self.db.range(range.low.as_slice()..range.high.as_slice());
-            while rows.len() < range.limit {
-                let next = if range.reverse { iter.next_back() } else { iter.next() };
-                let Some(row) = next else { break };
-                let (key, value) = row?;
-                let json = checked_value(&key, &value).ok_or_else(|| Doubt("a row's checksum fails".to_owned()))?;
-                rows.push((key[1..].to_vec(), json.to_vec()));
+            if range.limit == 0 {
+                return Ok(rows);
             }
+            self.rows.scan(&range.low, Some(&range.high), range.reverse, |key, value| {
+                let json = checked_value(key, value).ok_or_else(|| Doubt("a row's checksum fails".to_owned()))?;
+                rows.push((key[1..].to_vec(), json.to_vec()));
+                Ok::<_, Doubt>(rows.len() < range.limit)
+            })?;
             Ok(rows)
         })
     }
 
     /// All rows as stored, in order of keys.
     pub(crate) fn dump<E: From<Doubt>>(&self, mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), E>) -> Result<(), E> {
-        for row in self.db.iter() {
-            let (key, value) = row.map_err(Doubt::from)?;
+        self.rows.scan(&[], None, false, |key, value| {
             if *key != *META_KEY {
-                visit(&key, &value)?;
+                visit(key, value)?;
             }
-        }
-        Ok(())
+            Ok(true)
+        })
     }
 
     /// Entries of a kind.
@@ -193,18 +191,14 @@ impl Index {
 
     /// Writes what sled still holds in memory; only makes the next start quicker.
     pub(crate) fn flush(&self) {
-        if let Err(error) = self.db.flush() {
-            tracing::warn!(%error, "the control index could not be flushed");
+        if let Err(Doubt(error)) = self.rows.flush() {
+            tracing::warn!(error, "the control index could not be flushed");
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Meta> {
         self.meta.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn open_db(path: &Path) -> Result<sled::Db, Doubt> {
-    Ok(sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()?)
 }
 
 /// sled panics on some damage; that is doubt, not a reason to die.

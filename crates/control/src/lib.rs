@@ -20,9 +20,11 @@ mod kind;
 pub mod outbox;
 pub mod schedule;
 mod snapshot;
+mod verify;
 
 pub use audit::{AuditEntry, AuditHead, AuditRecord, AuditVerdict, BadAuditRecord, verify_chain};
 pub use change::{CHANGES_MAX, Change, KEY_BYTES_MAX, VALUE_BYTES_MAX};
-pub use control::{Control, ControlOptions, Maintenance, OpenReport, ScanRange};
+pub use control::{Control, ControlOptions, ControlPin, Maintenance, OpenReport, PinnedFile, ScanRange};
 pub use error::ControlError;
 pub use kind::Kind;
+pub use verify::{ControlDamage, verify};

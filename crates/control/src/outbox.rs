@@ -21,6 +21,7 @@
 mod message;
 mod queue;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use series::{Millis, Timestamp};
@@ -127,6 +128,8 @@ pub enum AfterFailure {
 pub struct Outbox {
     control: Arc<Control>,
     epoch: u64,
+    /// Whether the epoch is durable.
+    claimed: AtomicBool,
     queue: Mutex<Queue>,
 }
 
@@ -137,7 +140,15 @@ impl Outbox {
     /// [`OutboxError::Control`].
     pub fn open(control: Arc<Control>) -> Result<Self, OutboxError> {
         let epoch = control.get::<u64>(Kind::Setting, EPOCH)?.unwrap_or(0).saturating_add(1);
-        control.put(Kind::Setting, EPOCH, &epoch)?;
+        let claimed = match control.put(Kind::Setting, EPOCH, &epoch) {
+            Ok(_) => true,
+            // A disk that takes nothing must not keep anybody from reading. Nothing is sent before the epoch is durable.
+            Err(ControlError::Log(error)) if error.is_retryable() => {
+                tracing::warn!(%error, "the outbox sends nothing until the control log takes its epoch");
+                false
+            }
+            Err(error) => return Err(error.into()),
+        };
         let mut queue = Queue::default();
         let mut from = None;
         loop {
@@ -148,7 +159,7 @@ impl Outbox {
             from = Some(format!("{last}0"));
             page.into_iter().for_each(|(_, message)| queue.note(message));
         }
-        Ok(Self { control, epoch, queue: Mutex::new(queue) })
+        Ok(Self { control, epoch, claimed: AtomicBool::new(claimed), queue: Mutex::new(queue) })
     }
 
     /// This opening's number.
@@ -248,6 +259,10 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError::Control`]; nothing is leased then.
     pub fn lease(&self, now: Timestamp, topic: &str, limit: usize) -> Result<Vec<Message>, OutboxError> {
+        if !self.claimed.load(Ordering::Acquire) {
+            self.control.put(Kind::Setting, EPOCH, &self.epoch)?;
+            self.claimed.store(true, Ordering::Release);
+        }
         let mut queue = self.queue();
         let (mut leased, mut changed) = (Vec::new(), Vec::new());
         for (mut message, verdict) in queue.judge(now, topic, self.epoch, limit.min(1000)) {

@@ -26,16 +26,26 @@ pub(crate) struct Snapshot {
     pub(crate) taken_at: i64,
 }
 
-/// Snapshots in `dir`, newest first, and the paths of those that cannot be read.
+/// Snapshots in `dir`, newest first, and the paths of those that cannot be read. Removes what was never finished.
 pub(crate) fn list(storage: &dyn Storage, dir: &str) -> Result<(Vec<Snapshot>, Vec<String>), ControlError> {
     let names = storage.list(dir).map_err(|error| ControlError::disk("list", dir, error))?;
+    for unfinished in names.iter().filter(|name| name.ends_with(".tmp")) {
+        // Nothing refers to it.
+        let _ = storage.remove(&format!("{dir}/{unfinished}"));
+    }
+    find(storage, dir)
+}
+
+/// As [`list`], changing nothing.
+pub(crate) fn find(storage: &dyn Storage, dir: &str) -> Result<(Vec<Snapshot>, Vec<String>), ControlError> {
+    let names = match storage.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(|error| ControlError::disk("list", dir, error))?,
+    };
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for name in names.iter().rev() {
         let path = format!("{dir}/{name}");
-        if name.ends_with(".tmp") {
-            // Never finished, so nothing refers to it.
-            let _ = storage.remove(&path);
-        } else if name.ends_with(".snap") {
+        if name.ends_with(".snap") {
             match header(storage, &path) {
                 Ok(snapshot) => good.push(snapshot),
                 Err(error) => {

@@ -49,6 +49,18 @@ pub fn durable_local(root: &FilePath) -> std::result::Result<Arc<dyn ObjectStore
     Ok(Arc::new(DurableLocal { inner, staging, root }))
 }
 
+/// The existing folder `root` as an object store for reading: nothing is made, swept or locked, so that it may belong to
+/// a running process or lie on a read-only disk.
+///
+/// # Errors
+/// [`LakeError::Io`] when the folder cannot be opened.
+pub fn local_to_read(root: &FilePath) -> std::result::Result<Arc<dyn ObjectStore>, LakeError> {
+    let fault = |why: String| LakeError::Io { action: "open", file: root.display().to_string(), why };
+    let root = std::path::absolute(root).map_err(|error| fault(error.to_string()))?;
+    let inner = LocalFileSystem::new_with_prefix(&root).map_err(|error| fault(error.to_string()))?;
+    Ok(Arc::new(inner))
+}
+
 /// See [`durable_local`].
 #[derive(Debug)]
 struct DurableLocal {

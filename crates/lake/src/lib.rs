@@ -32,9 +32,10 @@ mod row;
 mod series_file;
 mod table;
 mod tier;
+mod verify;
 
 pub use chunk_file::{ChunkBytes, ChunkFile, ChunkFileWriter, ChunkKeys, MetricRows, encode_chunk_file};
-pub use durable::durable_local;
+pub use durable::{durable_local, local_to_read};
 pub use entry::{EncodedFile, FileEntry};
 pub use error::LakeError;
 pub use log::Snapshot;
@@ -46,3 +47,4 @@ pub use series_file::{
 };
 pub use table::{Commit, RetryPolicy, Table, TableKind};
 pub use tier::{FarStore, copy_chunk_file, open_far, remove_strays};
+pub use verify::{FileFacts, verify_file};

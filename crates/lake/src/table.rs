@@ -111,6 +111,21 @@ impl Table {
         Self::open_with(store, prefix, kind, RetryPolicy::default())
     }
 
+    /// Opens the table in folder `prefix` of `store` and makes nothing; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Table::open_or_create`].
+    pub fn open_existing(
+        store: Arc<dyn ObjectStore>,
+        prefix: &str,
+        kind: TableKind,
+    ) -> Result<Option<Self>, LakeError> {
+        let (root, retry): (Arc<str>, _) = (Arc::from(Path::from(prefix).as_ref()), RetryPolicy::default());
+        let log = LogReader { store: &store, root: &root, retry };
+        let Some(snapshot) = log.load()? else { return Ok(None) };
+        Self::of(store, root, kind, retry, snapshot).map(Some)
+    }
+
     /// As [`Table::open_or_create`] with another patience.
     ///
     /// # Errors
@@ -127,6 +142,16 @@ impl Table {
             Some(snapshot) => snapshot,
             None => log.create(kind)?,
         };
+        Self::of(store, root, kind, retry, snapshot)
+    }
+
+    fn of(
+        store: Arc<dyn ObjectStore>,
+        root: Arc<str>,
+        kind: TableKind,
+        retry: RetryPolicy,
+        snapshot: Snapshot,
+    ) -> Result<Self, LakeError> {
         if let Some(why) = schema::refusal(kind, &snapshot.protocol, &snapshot.metadata) {
             return Err(LakeError::Unsupported { table: root.to_string(), why });
         }

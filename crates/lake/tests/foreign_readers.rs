@@ -1,6 +1,6 @@
-//! Other engines read our tables: PyPI's `deltalake` and `polars` see the same rows, numbers and labels.
+//! Other engines read our tables: PyPI's `deltalake`, `polars` and `duckdb` see the same rows, sums and labels.
 //!
-//! Needs a Python with both packages (`FORETIDE_PYTHON`, else `python3`); says so and passes where there is none.
+//! Needs a Python with the first two (`FORETIDE_PYTHON`, else `python3`); says so and passes where there is none.
 
 use std::path::Path;
 use std::process::Command;
@@ -95,6 +95,21 @@ assert series.height == 1 and series["series_id"][0] == -1 and series["type"][0]
 assert series["first_day"][0] == datetime.date(2026, 11, 21), series["first_day"][0]
 labels = deltalake.DeltaTable(root + "/t/series").to_pyarrow_table()["labels"][0].as_py()
 assert dict(labels) == {"__name__": "up", "job": "ä\"pi"}, labels
+try:
+    import duckdb
+except ImportError:
+    duckdb = None
+    print("SKIPPED: no duckdb; two of three foreign readers have read the tables")
+if duckdb is not None:
+    # DuckDB's own Delta scan is an extension that is fetched; the files that the log names are plain Parquet to it.
+    files = [uri.removeprefix("file://") for uri in table.file_uris()]
+    got = duckdb.read_parquet(files, hive_partitioning=True).aggregate("count(*), sum(count), sum(numbers), sum(sum), min(series_id), max(series_id)").fetchone()
+    assert got[:3] == (rows, rows * 60, rows * 59), got
+    assert abs(got[3] - want) < 1e-6 * want and got[4:] == (-201, -2), (got, want)
+    series_files = [uri.removeprefix("file://") for uri in deltalake.DeltaTable(root + "/t/series").file_uris()]
+    label = duckdb.read_parquet(series_files).project("labels['job']").fetchone()[0]
+    assert label in ("ä\"pi", ["ä\"pi"]), label
+    print("duckdb", duckdb.__version__, "rows", got[0])
 print("deltalake", deltalake.__version__, "polars", polars.__version__, "files", len(table.file_uris()), "rows", frame.height)
 sys.stdout.flush()
 import os

@@ -70,6 +70,8 @@ pub struct Options {
     pub threads: usize,
     /// The text that was parsed; with it, warnings and infos end with the line and column they are about.
     pub text: Option<Arc<str>>,
+    /// Whether samples that cannot be read are left out, with a warning, instead of failing the query.
+    pub partial: bool,
 }
 
 impl Default for Options {
@@ -84,6 +86,7 @@ impl Default for Options {
             cancel: None,
             threads: 1,
             text: None,
+            partial: false,
         }
     }
 }

@@ -103,6 +103,12 @@ pub enum AppendError {
         /// How much has been read, 0 to 100.
         percent: u8,
     },
+    /// Nothing is taken at present: the disk is nearly full, or the data folder was taken away.
+    #[error("{why}")]
+    Unavailable {
+        /// Why, with the next step.
+        why: String,
+    },
     /// The store is shutting down.
     #[error("store is closed")]
     Closed,

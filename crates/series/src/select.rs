@@ -20,6 +20,15 @@ pub trait Select: Send + Sync {
     /// [`SelectError`].
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, SelectError>;
 
+    /// As [`Select::select`], but what cannot be read is left out of the set; each such file is named in a sentence for
+    /// people. A store whose files are all well answers as `select` does.
+    ///
+    /// # Errors
+    /// [`SelectError`], but not for files that cannot be read.
+    fn select_partial(&self, request: &SelectRequest<'_>) -> Result<(Box<dyn SeriesSet>, Vec<String>), SelectError> {
+        Ok((self.select(request)?, Vec::new()))
+    }
+
     /// Label sets of the series that match any of `selectors` (all series when empty) and may have samples in `range`;
     /// sorted, without repeats, at most `limit` (0: no limit).
     ///
@@ -144,7 +153,7 @@ pub enum SelectError {
         limit: usize,
     },
     /// A stored file is damaged; nothing was guessed from it.
-    #[error("{file} is damaged: {why}; run `foretide doctor --verify`")]
+    #[error("{file} cannot be read: {why}; `foretide doctor` tells what to do, `partial_ok=true` answers without it")]
     Damaged {
         /// File inside the data folder.
         file: String,

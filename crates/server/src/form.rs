@@ -41,6 +41,15 @@ impl Params {
         text.parse().map(Some).map_err(|_| fault())
     }
 
+    /// True or false; false when absent.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, Fault> {
+        match self.get(name) {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(other) => Err(Fault::bad_request(format!("parameter `{name}`: `{other}` is neither true nor false"))),
+        }
+    }
+
     fn extend(&mut self, text: &str) -> Result<(), Fault> {
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             if self.0.len() == PARAMS_MAX {

@@ -41,7 +41,7 @@ mod wire;
 mod write;
 
 pub use parts::{
-    AdminError, AdviceError, Anomaly, AnomalyKind, Band, BytesStream, Confidence, Copies, Filter, FlushReport,
+    AdminError, AdviceError, Alarm, Anomaly, AnomalyKind, Band, BytesStream, Confidence, Copies, Filter, FlushReport,
     ForecastChart, ForecastSummary, Health, HostLoad, IngestStats, Insight, Level, LiveEvent, LiveKind, Maintenance,
     MaintenanceError, Mark, MetricFamily, MetricKind, MetricSample, Parts, Readiness, Recommendation, Saving,
     ScrapeTarget, SeriesStats, SqlAnswer, SqlFailure, SqlFault, SqlFormat, SqlRequest, SqlService, TableColumn,

@@ -32,14 +32,7 @@ pub(crate) async fn flush(
     Extract(app): Extract<App>,
     params: Result<Params, Fault>,
 ) -> Result<Json<FlushReport>, Fault> {
-    let params = params?;
-    let merge = match params.get("merge") {
-        None | Some("false" | "0") => false,
-        Some("true" | "1") => true,
-        Some(other) => {
-            return Err(Fault::bad_request(format!("parameter `merge`: `{other}` is neither true nor false")));
-        }
-    };
+    let merge = params?.flag("merge")?;
     let state = Arc::clone(&app);
     // Not cancelled when the client goes away: half a flush helps nobody.
     let task = tokio::task::spawn_blocking(move || state.parts.maintenance.flush(merge));
@@ -48,6 +41,27 @@ pub(crate) async fn flush(
         Err(join) => {
             tracing::error!(error = %join, "flush panicked");
             Err(Fault::internal("the flush failed inside the server; the log has the reason"))
+        }
+    }
+}
+
+/// `POST /-/backup?to=FOLDER`: an absolute path on the server's machine.
+pub(crate) async fn backup(
+    Extract(app): Extract<App>,
+    params: Result<Params, Fault>,
+) -> Result<Json<serde_json::Value>, Fault> {
+    let params = params?;
+    let to =
+        params.get("to").ok_or_else(|| Fault::bad_request("parameter `to` is missing: a folder on this machine"))?;
+    let (state, to) = (Arc::clone(&app), std::path::PathBuf::from(to));
+    match tokio::task::spawn_blocking(move || state.parts.maintenance.backup(&to)).await {
+        Ok(report) => report.map(Json).map_err(|err| match err {
+            MaintenanceError::Failed(why) => Fault::new(StatusCode::UNPROCESSABLE_ENTITY, "backup_failed", why),
+            err => maintenance_fault(err),
+        }),
+        Err(join) => {
+            tracing::error!(error = %join, "backup panicked");
+            Err(Fault::internal("the backup failed inside the server; the log has the reason"))
         }
     }
 }

@@ -26,7 +26,7 @@ pub use advice::{AdviceError, Anomaly, AnomalyKind, Confidence, Copies, Filter, 
 pub use charts::{Band, ForecastChart, ForecastSummary, Level, Mark, Threshold};
 pub use live::{LiveEvent, LiveKind};
 pub use maintenance::{
-    AdminError, FlushReport, HostLoad, IngestStats, Maintenance, MaintenanceError, Readiness, SeriesStats, Tally,
+    AdminError, Alarm, FlushReport, HostLoad, IngestStats, Maintenance, MaintenanceError, Readiness, SeriesStats, Tally,
 };
 pub use sql::{
     BytesStream, SqlAnswer, SqlFailure, SqlFault, SqlFormat, SqlRequest, SqlService, TableColumn, TableInfo,

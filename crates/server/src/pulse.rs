@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use series::Timestamp;
 
-use crate::parts::{HostLoad, IngestStats};
+use crate::parts::{Alarm, HostLoad, IngestStats};
 use crate::state::State;
 use crate::wire;
 
@@ -33,6 +33,8 @@ pub(crate) struct Pulse {
     pub(crate) samples_per_second: f64,
     pub(crate) ingest: IngestStats,
     pub(crate) host: Option<HostLoad>,
+    /// What is wrong now.
+    pub(crate) alarms: Vec<Alarm>,
 }
 
 /// The beats kept, and the newest for those who wait.
@@ -89,7 +91,8 @@ impl Pulses {
             _ => f64::NAN,
         };
         let (at, host) = (state.parts.clock.now(), state.parts.maintenance.host());
-        Pulse { at, taken, samples_per_second, ingest, host }
+        let alarms = state.parts.maintenance.alarms();
+        Pulse { at, taken, samples_per_second, ingest, host, alarms }
     }
 }
 

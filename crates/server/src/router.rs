@@ -70,6 +70,7 @@ fn own() -> Router<App> {
     Router::new()
         .route("/-/flush", post(manage::flush))
         .route("/api/v1/import/write", post(import::message))
+        .route("/-/backup", post(manage::backup))
         .route("/api/sql", get(sql::by_get).post(sql::by_post))
         .route("/api/tables", get(sql::tables))
         .route("/api/series", get(chart_series::columns))

@@ -23,6 +23,9 @@ use crate::parts::{BytesStream, SqlAnswer, SqlFailure, SqlFault, SqlFormat, SqlR
 use crate::prom::time;
 use crate::state::{App, State};
 
+/// What an answer that was asked for with `partial_ok` may lack, a header a file.
+const WARNING: &str = "x-foretide-warning";
+const WARNINGS_MAX: usize = 20;
 /// Longest statement.
 const SQL_BYTES_MAX: usize = 64 << 10;
 
@@ -70,13 +73,21 @@ struct Asked {
     format: Option<String>,
     limit: Option<usize>,
     timeout: Option<String>,
+    #[serde(default)]
+    partial_ok: bool,
 }
 
 impl Asked {
     fn from_params(params: &Params) -> Result<Self, Fault> {
         let text = |name: &str| params.get(name).map(str::to_owned);
         let q = text("q").or_else(|| text("query")).or_else(|| text("sql"));
-        Ok(Self { q, format: text("format"), limit: params.number("limit")?, timeout: text("timeout") })
+        Ok(Self {
+            q,
+            format: text("format"),
+            limit: params.number("limit")?,
+            timeout: text("timeout"),
+            partial_ok: params.flag("partial_ok")?,
+        })
     }
 }
 
@@ -104,6 +115,7 @@ async fn answer(app: &App, headers: &HeaderMap, asked: Asked) -> Result<Response
         sql: statement(asked.q)?,
         format: format(asked.format.as_deref(), headers)?,
         limit: asked.limit.unwrap_or(usize::MAX).min(settings.sql_rows_max),
+        partial: asked.partial_ok,
         truncate: asked.limit.is_some_and(|limit| limit <= settings.sql_rows_max),
         deadline: deadline.into_std(),
     };
@@ -114,11 +126,16 @@ async fn answer(app: &App, headers: &HeaderMap, asked: Asked) -> Result<Response
         let first = answer.body.next().await.transpose()?;
         Ok::<_, Fault>((answer, first))
     });
-    let (SqlAnswer { content_type, body }, first) = started.await.map_err(|_| late(timeout))??;
+    let (SqlAnswer { content_type, body, warnings }, first) = started.await.map_err(|_| late(timeout))??;
     let first = futures::stream::iter(first.map(Ok));
     let body = Body::from_stream(ended_at(deadline, timeout, first.chain(body).boxed(), slot));
     let mut answer = body.into_response();
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    for warning in warnings.iter().take(WARNINGS_MAX) {
+        if let Ok(value) = HeaderValue::from_str(warning) {
+            answer.headers_mut().append(WARNING, value);
+        }
+    }
     Ok(answer)
 }
 

@@ -87,6 +87,7 @@ pub(crate) fn append_fault(err: AppendError) -> Fault {
     let (status, code, retry_after_s) = match err {
         AppendError::Log(_) => (StatusCode::INTERNAL_SERVER_ERROR, "log", 5),
         AppendError::DiskFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "disk_full", 30),
+        AppendError::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", 30),
         AppendError::Overloaded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", 1),
         AppendError::Starting { .. } => (StatusCode::SERVICE_UNAVAILABLE, "starting", 1),
         AppendError::Closed => (StatusCode::SERVICE_UNAVAILABLE, "closed", 5),

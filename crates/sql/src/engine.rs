@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
+use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
@@ -101,6 +102,19 @@ impl SqlEngine {
         let sources = Sources { select, system, series_max: limits.series_max };
         context.register_catalog(CATALOG, Arc::new(Catalog::new(sources)));
         Ok(Self { context, limits, threads: Arc::new(Threads::new(threads)?) })
+    }
+
+    /// The same engine (threads, memory, limits) over another `select`.
+    #[must_use]
+    pub fn over(&self, select: Arc<dyn Select>, system: Arc<dyn SystemRows>) -> Self {
+        let context = SessionContext::new_with_state(
+            SessionStateBuilder::new_from_existing(self.context.state())
+                .with_catalog_list(Arc::new(MemoryCatalogProviderList::new()))
+                .build(),
+        );
+        let sources = Sources { select, system, series_max: self.limits.series_max };
+        context.register_catalog(CATALOG, Arc::new(Catalog::new(sources)));
+        Self { context, limits: self.limits.clone(), threads: Arc::clone(&self.threads) }
     }
 
     /// Runs a statement. Errors before the first batch are returned here; later ones end the body.

@@ -55,13 +55,13 @@ pub enum StoreError {
         /// What failed.
         source: codec::CodecError,
     },
-    /// A chunk file holds a series that the series table does not describe: the table has lost rows.
-    #[error("{file} holds series {id}, which the series table lacks; restore default/series from a backup")]
-    UnknownSeries {
-        /// The series.
-        id: series::SeriesId,
-        /// The chunk file.
-        file: String,
+    /// The folder can be read but not written.
+    #[error("data folder {} cannot be written: {source}; mount it read-write or mend its permissions, meanwhile queries can read it: foretide sql --data {}", path.display(), path.display())]
+    ReadOnly {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
     },
     /// The list of deletions is damaged; read as none it would bring deleted samples back.
     #[error("{} is damaged: {why}; restore it from a backup, or remove it if deleted samples may come back", file.display())]

@@ -17,7 +17,8 @@ const MARK_TEXT: &str = "foretide data folder, format ";
 pub struct DataFolder {
     root: PathBuf,
     storage: Arc<dyn Storage>,
-    _lock: FolderLock,
+    read_only: bool,
+    _lock: Option<FolderLock>,
 }
 
 impl DataFolder {
@@ -29,12 +30,28 @@ impl DataFolder {
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let fault = |source| StoreError::Folder { path: root.to_owned(), source };
         let storage = LocalStorage::open(root).map_err(fault)?;
-        let lock = wal::lock_folder(root).map_err(|err| match err {
-            wal::LockError::Held { pid, .. } => StoreError::Locked { path: root.to_owned(), holder: holder(pid) },
-            wal::LockError::Io { source, .. } => fault(source),
-        })?;
+        let lock = wal::lock_folder(root).map_err(|err| lock_fault(root, err))?;
         check_mark(root, &storage)?;
-        Ok(Self { root: root.to_owned(), storage: Arc::new(storage), _lock: lock })
+        Ok(Self { root: root.to_owned(), storage: Arc::new(storage), read_only: false, _lock: Some(lock) })
+    }
+
+    /// Opens an existing folder to read it: nothing in it is made, changed or removed, and writers are kept out.
+    ///
+    /// # Errors
+    /// As [`DataFolder::open`].
+    pub fn open_to_read(root: &Path) -> Result<Self, StoreError> {
+        let fault = |source| StoreError::Folder { path: root.to_owned(), source };
+        let storage = LocalStorage::open_existing(root).map_err(fault)?;
+        let lock = wal::lock_folder_to_read(root).map_err(|err| lock_fault(root, err))?;
+        if storage.len(MARK).is_ok() {
+            check_mark(root, &storage)?;
+        }
+        Ok(Self { root: root.to_owned(), storage: Arc::new(storage), read_only: true, _lock: lock })
+    }
+
+    /// Whether it was opened by [`DataFolder::open_to_read`].
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     /// Where it is.
@@ -46,6 +63,22 @@ impl DataFolder {
     pub fn storage(&self) -> Arc<dyn Storage> {
         Arc::clone(&self.storage)
     }
+}
+
+fn lock_fault(root: &Path, err: wal::LockError) -> StoreError {
+    let path = root.to_owned();
+    match err {
+        wal::LockError::Held { pid, .. } => StoreError::Locked { path, holder: holder(pid) },
+        wal::LockError::Io { source, .. } if wal::is_read_only(&source) && is_ours(root) => {
+            StoreError::ReadOnly { path, source }
+        }
+        wal::LockError::Io { source, .. } => StoreError::Folder { path, source },
+    }
+}
+
+/// Whether this program has used the folder before.
+fn is_ours(root: &Path) -> bool {
+    root.join(MARK).is_file()
 }
 
 fn holder(pid: Option<u32>) -> String {

@@ -15,6 +15,7 @@
 
 mod cache;
 mod compact;
+mod damage;
 mod delete;
 mod dictionary;
 mod error;
@@ -29,6 +30,7 @@ mod merge;
 mod metadata_file;
 mod options;
 mod payload;
+mod pin;
 mod postings;
 mod recover;
 mod retention;
@@ -46,10 +48,12 @@ mod upkeep;
 mod write;
 
 pub use cache::CacheStats;
+pub use damage::DamagedFile;
 pub use delete::DeleteReport;
 pub use error::StoreError;
 pub use folder::{DataFolder, FORMAT};
 pub use options::StoreOptions;
+pub use pin::{PinnedFiles, StorePin};
 pub use retention::{Keep, KeepTimes, Retention, RetentionRule};
 pub use stats::StoreStats;
 pub use store::{FileIds, FlushReport, OpenReport, Store};

@@ -146,6 +146,11 @@ impl State {
         change.chunks.old.iter().for_each(|file| file.guard.doom());
     }
 
+    /// Takes a file that cannot be read out of the view; it is not deleted.
+    pub(crate) fn put_aside(&self, file: &OpenFile) {
+        self.write().files.retain(|known| !std::ptr::eq(&**known, file));
+    }
+
     /// Memory of all memtables.
     pub(crate) fn memory_bytes(&self) -> u64 {
         let layers = self.read();

@@ -82,6 +82,12 @@ pub struct StoreStats {
     pub failures: u64,
     /// Decoded chunks kept between queries.
     pub cache: CacheStats,
+    /// Whether the last flush or compaction failed because the disk had no room.
+    pub starved: bool,
+    /// Files that cannot be read.
+    pub damaged_files: u64,
+    /// Series with chunks but without labels, because the series table has lost them.
+    pub unknown_series: u64,
 }
 
 /// Live counters of the background work.
@@ -92,6 +98,7 @@ pub(crate) struct Counters {
     flush_micros: AtomicU64,
     failures: AtomicU64,
     failing: AtomicBool,
+    starved: AtomicBool,
 }
 
 impl Counters {
@@ -100,13 +107,15 @@ impl Counters {
         self.flushed_samples.fetch_add(samples, Ordering::Relaxed);
         self.flush_micros.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
         self.failing.store(false, Ordering::Relaxed);
+        self.starved.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn compaction_failed(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn failed(&self) {
+    pub(crate) fn failed(&self, disk_full: bool) {
+        self.starved.store(disk_full, Ordering::Relaxed);
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.failing.store(true, Ordering::Relaxed);
     }
@@ -120,5 +129,6 @@ impl Counters {
         stats.flushed_samples = self.flushed_samples.load(Ordering::Relaxed);
         stats.flush_seconds = self.flush_micros.load(Ordering::Relaxed) as f64 / 1e6;
         stats.failures = self.failures.load(Ordering::Relaxed);
+        stats.starved = self.starved.load(Ordering::Relaxed);
     }
 }

@@ -6,13 +6,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use lake::{Table, TableKind};
+use lake::{LakeError, Table, TableKind};
 use object_store::ObjectStore;
 use roaring::RoaringBitmap;
 use series::{Append, Clock, Exemplar, Labels, Select, Timestamp};
 use wal::{Log, LogOptions, ReplayReport, ReplayStop, Storage};
 
 use crate::cache::ChunkCache;
+use crate::damage::{Damage, DamagedFile, Part};
 use crate::delete;
 use crate::error::StoreError;
 use crate::exemplars;
@@ -72,6 +73,8 @@ pub(crate) struct Shared {
     /// Series that the series table describes.
     pub(crate) described: Mutex<RoaringBitmap>,
     start: Arc<Start>,
+    /// Nothing of a folder that is only read is flushed, compacted or tidied.
+    read_only: bool,
     options: StoreOptions,
     counters: Counters,
     writes: Arc<WriteCounts>,
@@ -130,8 +133,8 @@ impl Store {
     /// Opens the store of a data folder, replays the log and starts the background threads.
     ///
     /// # Errors
-    /// [`StoreError`]: a damaged series table or commit log stops the start, a damaged log record does not (it is
-    /// quarantined and counted in the report).
+    /// [`StoreError`]: a damaged commit log stops the start. Damaged data files and log records do not: they are put aside,
+    /// counted and named.
     pub fn open(
         folder: &DataFolder,
         options: StoreOptions,
@@ -154,13 +157,15 @@ impl Store {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn FileIds>,
     ) -> Result<Self, StoreError> {
-        let disk = lake::durable_local(folder.root())?;
-        let chunks = Arc::new(Table::open_or_create(Arc::clone(&disk), "default/chunks", TableKind::Chunks)?);
-        let series_table = Arc::new(Table::open_or_create(Arc::clone(&disk), "default/series", TableKind::Series)?);
-        let dictionary = recover::read_dictionary(&disk, &series_table)?;
+        let disk = open_disk(folder)?;
+        let chunks = open_table(folder, &disk, "default/chunks", TableKind::Chunks)?;
+        let series_table = open_table(folder, &disk, "default/series", TableKind::Series)?;
+        let storage = folder.storage();
+        let damage = Damage::new(Arc::clone(&storage));
+        let dictionary = recover::read_dictionary(&disk, &series_table, &damage);
         let disks = Disks::open(Arc::clone(&disk), options.tiers.as_ref())?;
-        let files = recover::open_files(&disks, &chunks, &dictionary.index)?;
-        let rollups = open_rollups(&disk)?;
+        let files = recover::open_files(&disks, &chunks, &dictionary.index, &damage)?;
+        let rollups = open_rollups(folder, &disk)?;
         let flushed = chunks.snapshot().txns.get(APP_ID).map_or(0, |&version| flush::flushed_lsn(version));
         let tables = Arc::new(Tables::new(
             chunks,
@@ -170,9 +175,9 @@ impl Store {
             files,
             ChunkCache::new(options.cache_bytes),
             options.exemplars_max,
+            damage,
         ));
         let start = Arc::clone(&tables.start);
-        let storage = folder.storage();
         let kept = metadata_file::read(&*storage);
         tables.add_metadata(&kept.map_err(|source| StoreError::Folder { path: folder.root().to_owned(), source })?);
         tables.take_metadata_is_new();
@@ -182,6 +187,7 @@ impl Store {
 
         let described = Mutex::new(dictionary.described);
         let shared = Shared {
+            read_only: folder.is_read_only(),
             tables,
             disk,
             disks,
@@ -225,7 +231,7 @@ impl Store {
         let replay = std::thread::Builder::new().name("store-replay".into()).spawn(replay);
         let fault = |source| StoreError::Folder { path: "the replay's thread".into(), source };
         let mut workers = vec![replay.map_err(fault)?];
-        let wanted = work.into_iter().filter(|_| shared.options.background);
+        let wanted = work.into_iter().filter(|_| shared.options.background && !shared.read_only);
         workers.extend(wanted.filter_map(spawn));
         Ok(Self { shared, writer, workers })
     }
@@ -282,6 +288,24 @@ impl Store {
         self.shared.tidy(&mut memory)
     }
 
+    /// Tries a log that refuses writes at once, instead of at its next probe.
+    ///
+    /// # Errors
+    /// [`StoreError::Log`]: why it still refuses.
+    pub fn resume(&self) -> Result<(), StoreError> {
+        Ok(self.shared.log()?.resume()?)
+    }
+
+    /// Segments of the log on disk, relative to the data folder.
+    pub fn log_segments(&self) -> Vec<wal::SegmentInfo> {
+        self.shared.start.log().map_or_else(Vec::new, |log| log.segments())
+    }
+
+    /// Files that cannot be read, with what is wrong with each.
+    pub fn damaged_files(&self) -> Vec<DamagedFile> {
+        self.shared.tables.damage.files()
+    }
+
     /// Figures for `/metrics` and the status pages.
     pub fn stats(&self) -> StoreStats {
         self.shared.stats()
@@ -331,13 +355,14 @@ impl Shared {
         let mut replayer = Replayer::new(&self.tables, flushed);
         let opened = self.open_log(flushed, &mut replayer).map(|(log, log_report)| {
             self.tables.restore_exemplars(old_exemplars);
+            self.tables.damage.find_again(&self.tables.index());
             let report = OpenReport {
                 series: self.tables.index().len() as u64,
                 files: self.tables.state.layers().files.len() as u64,
                 replayed_samples: replayer.samples,
                 unreadable_records: replayer.unreadable,
                 log: log_report,
-                orphans: remove_orphans(&self.tables, &self.disks, self.clock.now()),
+                orphans: if self.read_only { 0 } else { remove_orphans(&self.tables, &self.disks, self.clock.now()) },
             };
             (log, report)
         });
@@ -373,7 +398,7 @@ impl Shared {
     }
 
     /// The log, once it is open.
-    fn log(&self) -> Result<&Arc<Log<LogBatch>>, StoreError> {
+    pub(crate) fn log(&self) -> Result<&Arc<Log<LogBatch>>, StoreError> {
         self.start.wait().map_err(|_| StoreError::Closed)
     }
 
@@ -444,7 +469,8 @@ impl Shared {
         while !self.wait(if self.counters.failing() { TICK * 10 } else { TICK }) {
             let outcome = if self.is_due() { self.flush(false).map(drop) } else { Ok(()) };
             if let Err(err) = outcome {
-                self.counters.failed();
+                self.counters.failed(is_disk_full(&err));
+                self.put_damaged_aside(&err);
                 tracing::error!(%err, "flush failed; samples stay in the log, it is tried again");
             }
         }
@@ -462,8 +488,20 @@ impl Shared {
             if let Err(err) = self.tidy(&mut memory) {
                 pause = TIDY_TICK * 10;
                 self.counters.compaction_failed();
+                self.put_damaged_aside(&err);
                 tracing::error!(%err, "compaction failed; the files stay as they are, it is tried again");
             }
+        }
+    }
+
+    /// A file that fails its checksum would stop every later compaction of its day.
+    fn put_damaged_aside(&self, err: &StoreError) {
+        let StoreError::Lake(err @ (LakeError::Damaged { file, .. } | LakeError::Missing { file })) = err else {
+            return;
+        };
+        let layers = self.tables.state.layers();
+        if let Some(open) = layers.files.iter().find(|open| open.entry.key() == *file || open.entry.path == *file) {
+            self.tables.put_aside_if_damaged(open, err);
         }
     }
 
@@ -529,6 +567,8 @@ impl Shared {
             dropped_exemplars: self.tables.exemplars.dropped(),
             rejected_samples: self.writes.rejected.load(Ordering::Relaxed),
             failed_batches: self.writes.failed_batches.load(Ordering::Relaxed),
+            damaged_files: self.tables.damage.files().len() as u64,
+            unknown_series: self.tables.damage.unknown_series(),
             ..StoreStats::default()
         };
         let far = || layers.files.iter().map(|file| &file.entry).filter(|entry| entry.is_far());
@@ -548,9 +588,36 @@ impl Shared {
     }
 }
 
-fn open_rollups(disk: &Arc<dyn ObjectStore>) -> Result<[Arc<Table>; 2], StoreError> {
-    let open = |folder| Table::open_or_create(Arc::clone(disk), folder, TableKind::Rollup).map(Arc::new);
+fn open_rollups(folder: &DataFolder, disk: &Arc<dyn ObjectStore>) -> Result<[Arc<Table>; 2], StoreError> {
+    let open = |prefix| open_table(folder, disk, prefix, TableKind::Rollup);
     Ok([open(rollup::FOLDERS[0])?, open(rollup::FOLDERS[1])?])
+}
+
+fn open_disk(folder: &DataFolder) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let open = if folder.is_read_only() { lake::local_to_read } else { lake::durable_local };
+    Ok(open(folder.root())?)
+}
+
+fn open_table(
+    folder: &DataFolder,
+    disk: &Arc<dyn ObjectStore>,
+    prefix: &str,
+    kind: TableKind,
+) -> Result<Arc<Table>, StoreError> {
+    if !folder.is_read_only() {
+        return Ok(Arc::new(Table::open_or_create(Arc::clone(disk), prefix, kind)?));
+    }
+    let table = Table::open_existing(Arc::clone(disk), prefix, kind)?;
+    table.map(Arc::new).ok_or_else(|| StoreError::Lake(LakeError::Missing { file: format!("{prefix}/_delta_log") }))
+}
+
+/// Whether the disk has no room. The object store hands the system's words on and not its code.
+fn is_disk_full(err: &StoreError) -> bool {
+    match err {
+        StoreError::Log(wal::LogError::DiskFull { .. }) => true,
+        StoreError::Folder { source, .. } => wal::is_disk_full(source),
+        err => err.to_string().contains("No space left"),
+    }
 }
 
 /// Opens what files have come to with age: roll-ups, and what was deleted from them.
@@ -558,7 +625,10 @@ fn open_aged(disk: &Arc<dyn ObjectStore>, storage: &dyn Storage, tables: &Tables
     let mut change = Replacement::default();
     for (table, swap) in tables.rollups.iter().zip(&mut change.rollups) {
         for entry in table.snapshot().files.values() {
-            swap.new.push(OpenRollup::open(disk, entry.clone())?);
+            match OpenRollup::open(disk, entry.clone()) {
+                Ok(file) => swap.new.push(file),
+                Err(err) => tables.damage.put_aside(entry, &err, Part::Rollups),
+            }
         }
     }
     tables.state.replace(change);

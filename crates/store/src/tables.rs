@@ -12,6 +12,7 @@ use series::{
 };
 
 use crate::cache::ChunkCache;
+use crate::damage::{Damage, Part};
 use crate::exemplars::Exemplars;
 use crate::index::{SeriesIndex, SeriesNumber};
 use crate::payload::LogBatch;
@@ -34,6 +35,8 @@ pub(crate) struct Tables {
     pub(crate) cache: Arc<ChunkCache>,
     /// Queries wait for its end.
     pub(crate) start: Arc<Start>,
+    /// What cannot be read.
+    pub(crate) damage: Damage,
     index: RwLock<SeriesIndex>,
     metadata: RwLock<BTreeMap<String, Metadata>>,
     /// Whether metadata changed since it was last written to disk.
@@ -42,6 +45,7 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
+    #[expect(clippy::too_many_arguments, reason = "the parts of a store, each of a type of its own")]
     pub(crate) fn new(
         chunks: Arc<Table>,
         dictionary: Arc<Table>,
@@ -50,6 +54,7 @@ impl Tables {
         files: Vec<Arc<OpenFile>>,
         cache: ChunkCache,
         exemplars_max: usize,
+        damage: Damage,
     ) -> Self {
         Self {
             chunks,
@@ -58,6 +63,7 @@ impl Tables {
             state: State::new(files),
             cache: Arc::new(cache),
             start: Arc::default(),
+            damage,
             index: RwLock::new(index),
             metadata: RwLock::default(),
             metadata_is_new: AtomicBool::new(false),
@@ -143,8 +149,18 @@ impl Tables {
         numbers.into_iter().map(|n| index.entry(n)).map(|entry| (entry.labels.clone(), entry.id)).collect()
     }
 
-    /// Selects from layers that were taken before: a series that a layer holds is then in the index for certain.
-    pub(crate) fn select_in(&self, layers: &Layers, request: &SelectRequest<'_>) -> Result<Selection, SelectError> {
+    /// Selects from layers that were taken before: a series that a layer holds is then in the index for certain, and a file
+    /// that has left the layers is among the damaged ones. With `notes`, what cannot be read is left out and named there.
+    pub(crate) fn select_in(
+        &self,
+        layers: &Layers,
+        request: &SelectRequest<'_>,
+        mut notes: Option<&mut Vec<String>>,
+    ) -> Result<Selection, SelectError> {
+        self.damage.find_again(&self.index());
+        for lacking in self.damage.lacking(request.matchers, request.range) {
+            note(lacking, notes.as_deref_mut())?;
+        }
         let (numbers, mut series) = {
             let index = self.index();
             let numbers: Vec<_> = index.select(request.matchers, request.range).into_iter().collect();
@@ -158,8 +174,10 @@ impl Tables {
             (numbers.clone(), selected.collect::<Vec<_>>())
         };
         for file in layers.files.iter().filter(|file| file.overlaps(request.range)) {
-            attach_chunks(file, request.range, &layers.tombstones, &self.cache, &mut series)
-                .map_err(|err| lake_fault(&file.entry, &err))?;
+            if let Err(err) = attach_chunks(file, request.range, &layers.tombstones, &self.cache, &mut series) {
+                self.put_aside_if_damaged(file, &err);
+                note(lake_fault(&file.entry, &err), notes.as_deref_mut())?;
+            }
         }
         attach_memory(layers, request.range, &numbers, &mut series);
         let mut series: Vec<_> = series.into_iter().map(|(_, selected)| selected).collect();
@@ -174,12 +192,35 @@ impl Tables {
     fn wait_for_log(&self) -> Result<(), SelectError> {
         self.start.wait().map(drop).map_err(|why| SelectError::Io { file: "wal".to_owned(), why })
     }
+
+    /// Puts a file aside that has been found damaged, after a second look: memory and cables fail as well as disks.
+    pub(crate) fn put_aside_if_damaged(&self, file: &OpenFile, err: &lake::LakeError) {
+        let is_damage = matches!(err, lake::LakeError::Damaged { .. } | lake::LakeError::Missing { .. });
+        if is_damage && let Err(err) = file.file.verify() {
+            self.damage.put_aside(&file.entry, &err, Part::Chunks);
+            self.state.put_aside(file);
+        }
+    }
+}
+
+/// Notes what lacks, or fails with it where nobody takes notes.
+fn note(lacking: SelectError, notes: Option<&mut Vec<String>>) -> Result<(), SelectError> {
+    let Some(notes) = notes else { return Err(lacking) };
+    notes.push(format!("samples are missing from this answer: {lacking}"));
+    Ok(())
 }
 
 impl Select for Tables {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, SelectError> {
         self.wait_for_log()?;
-        Ok(Box::new(self.select_in(&self.state.layers(), request)?))
+        Ok(Box::new(self.select_in(&self.state.layers(), request, None)?))
+    }
+
+    fn select_partial(&self, request: &SelectRequest<'_>) -> Result<(Box<dyn SeriesSet>, Vec<String>), SelectError> {
+        self.wait_for_log()?;
+        let mut notes = Vec::new();
+        let set = self.select_in(&self.state.layers(), request, Some(&mut notes))?;
+        Ok((Box::new(set), notes))
     }
 
     fn rollups(&self, resolution: Resolution, request: &SelectRequest<'_>) -> Result<Box<dyn RollupSet>, SelectError> {
@@ -329,7 +370,7 @@ fn attach_memory(
 }
 
 pub(crate) fn lake_fault(file: &FileEntry, err: &lake::LakeError) -> SelectError {
-    let (file, why) = (file.path.clone(), err.to_string());
+    let (file, why) = (file.key(), err.to_string());
     if matches!(err, lake::LakeError::Damaged { .. } | lake::LakeError::Missing { .. }) {
         SelectError::Damaged { file, why }
     } else {

@@ -3,7 +3,6 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -27,6 +26,18 @@ impl LocalStorage {
     /// The disk's error, or `NotADirectory`.
     pub fn open(root: &Path) -> io::Result<Self> {
         create_durably(root)?;
+        let root = root.canonicalize()?;
+        if !root.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is not a folder", root.display())));
+        }
+        Ok(Self { root })
+    }
+
+    /// Opens an existing `root` and makes nothing.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory` or the disk's error.
+    pub fn open_existing(root: &Path) -> io::Result<Self> {
         let root = root.canonicalize()?;
         if !root.is_dir() {
             return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is not a folder", root.display())));
@@ -99,11 +110,16 @@ impl Storage for LocalStorage {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        free_bytes(&self.root)
+        crate::space::disk_space(&self.root).map(|space| space.free_bytes)
     }
 
     fn settle(&self, path: &str) -> io::Result<()> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path(path)?)?;
+        let path = self.path(path)?;
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            // Nobody can have written to it, so what is read is what the disk holds.
+            Err(error) if crate::space::is_read_only(&error) => File::open(&path)?,
+            opened => opened?,
+        };
         let synced = file.sync_all();
         drop_cached_pages(&file);
         synced
@@ -138,19 +154,6 @@ fn create_durably(dir: &Path) -> io::Result<()> {
         other => other?,
     }
     File::open(parent)?.sync_all()
-}
-
-#[expect(unsafe_code, reason = "statvfs has no safe wrapper in std")]
-fn free_bytes(root: &Path) -> io::Result<u64> {
-    let name = std::ffi::CString::new(root.as_os_str().as_bytes())?;
-    // SAFETY: an all-zero statvfs is a valid value of that plain C struct.
-    let mut answer: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: `name` is a NUL-terminated string and `answer` a writable struct, both alive during the call.
-    if unsafe { libc::statvfs(name.as_ptr(), &raw mut answer) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    #[allow(clippy::unnecessary_cast, reason = "the fields are 32 bits wide on some targets")]
-    Ok((answer.f_bavail as u64).saturating_mul(answer.f_frsize as u64))
 }
 
 /// Only a hint: where the kernel ignores it, recovery reads the cache as it would have without.

@@ -43,6 +43,27 @@ impl FolderLock {
     }
 }
 
+/// Keeps writers out of the existing folder `root` while it is read, without writing to it. A folder that was never locked
+/// has no lock file and needs none.
+///
+/// # Errors
+/// [`LockError::Held`] when a writer has it.
+pub fn lock_folder_to_read(root: &Path) -> Result<Option<FolderLock>, LockError> {
+    let path = root.join(LOCK_FILE);
+    let mut file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|source| LockError::Io { path: path.clone(), source })?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(FolderLock { _file: file, path })),
+        Err(TryLockError::WouldBlock) => {
+            let pid = read_pid(&mut file);
+            Err(LockError::Held { path, pid })
+        }
+        Err(TryLockError::Error(source)) => Err(LockError::Io { path, source }),
+    }
+}
+
 /// Locks the existing folder `root` for this process and writes its process id into the lock file.
 ///
 /// # Errors
@@ -92,7 +113,11 @@ mod tests {
         let held = lock_folder(folder.path()).unwrap();
         let refused = lock_folder(folder.path()).unwrap_err().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        assert!(matches!(lock_folder_to_read(folder.path()), Err(LockError::Held { .. })));
         drop(held);
+        let readers = [lock_folder_to_read(folder.path()).unwrap(), lock_folder_to_read(folder.path()).unwrap()];
+        assert!(readers.iter().all(Option::is_some) && lock_folder(folder.path()).is_err());
+        drop(readers);
         lock_folder(folder.path()).unwrap();
     }
 }

@@ -16,8 +16,8 @@ use crate::snapshot::{self, Snapshot};
 use super::record::{CHANGES, Heads};
 
 /// Folders below `control/`.
-pub(super) const LOG_DIR: &str = "control/log";
-pub(super) const SNAPSHOT_DIR: &str = "control/snapshots";
+pub(crate) const LOG_DIR: &str = "control/log";
+pub(crate) const SNAPSHOT_DIR: &str = "control/snapshots";
 const INDEX_DIR: &str = "control/index";
 const QUARANTINE_DIR: &str = "control/quarantine";
 /// Doubtful indexes kept for whoever wants to look.
@@ -25,7 +25,7 @@ const QUARANTINE_KEPT: usize = 3;
 
 /// The index, or why there is none to believe.
 enum State {
-    Sound(Index),
+    Sound(Box<Index>),
     Doubtful(String),
 }
 
@@ -61,7 +61,7 @@ impl Core {
     }
 
     pub(super) fn set_index(&self, index: Index) {
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::Sound(index);
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::Sound(Box::new(index));
     }
 
     /// Reads from a sound index. A doubt that comes up is noted; `None` asks the caller to have it healed.
@@ -110,11 +110,18 @@ impl Core {
         let mut reason = String::new();
         // The log alone comes last: it is complete as long as no snapshot was ever taken, and else better than nothing.
         for from in snapshots.iter().map(Some).chain([None]) {
-            let moved = self.quarantine()?;
-            quarantined = quarantined.or(moved);
-            match self.build(from) {
+            let on_disk = self.quarantine().map_err(|error| Doubt(error.to_string())).and_then(|moved| {
+                quarantined = quarantined.take().or(moved);
+                self.build_on_disk(from)
+            });
+            // Where the disk takes nothing (full, read-only), snapshot and log still make an index for this process.
+            let built = on_disk.or_else(|Doubt(why)| {
+                tracing::warn!(why, "the control index cannot be built on disk; trying in memory");
+                self.build(from, Index::in_memory)
+            });
+            match built {
                 Ok(index) => {
-                    *state = State::Sound(index);
+                    *state = State::Sound(Box::new(index));
                     return Ok(quarantined);
                 }
                 Err(Doubt(why)) => reason = why,
@@ -124,11 +131,59 @@ impl Core {
         Err(ControlError::Index { reason, path: self.index_path().display().to_string() })
     }
 
-    fn build(&self, from: Option<&Snapshot>) -> Result<Index, Doubt> {
+    /// Builds an index in an empty folder; a half-built one is taken away again.
+    fn build_on_disk(&self, from: Option<&Snapshot>) -> Result<Index, Doubt> {
+        let mut index = None;
+        let built = self.build_with(from, |lsn, chain| Index::create(&self.index_path(), lsn, chain), &mut index);
+        match (built, index) {
+            (Ok(()), Some(index)) => Ok(index),
+            (built, index) => {
+                drop(index);
+                let _ = fs::remove_dir_all(self.index_path());
+                Err(built.err().unwrap_or_else(|| Doubt("it was not made".to_owned())))
+            }
+        }
+    }
+
+    /// Puts an index that lives in memory on disk, if the disk takes it again. Only where nothing is being written.
+    pub(super) fn settle(&self) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(&*state, State::Sound(index) if index.is_in_memory()) {
+            return;
+        }
+        let Ok((snapshots, _)) = snapshot::list(&*self.storage, SNAPSHOT_DIR) else { return };
+        let moved = self.quarantine().map_err(|error| Doubt(error.to_string()));
+        match moved.and_then(|_| self.build_on_disk(snapshots.first())) {
+            Ok(index) => {
+                tracing::info!("the control index is on disk again");
+                *state = State::Sound(Box::new(index));
+            }
+            Err(Doubt(why)) => tracing::debug!(why, "the control index stays in memory"),
+        }
+    }
+
+    /// Whether the index lives in memory because the disk takes nothing.
+    pub(super) fn is_in_memory(&self) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        matches!(&*state, State::Sound(index) if index.is_in_memory())
+    }
+
+    fn build(&self, from: Option<&Snapshot>, make: impl FnOnce(u64, Chain) -> Index) -> Result<Index, Doubt> {
+        let mut index = None;
+        self.build_with(from, |lsn, chain| Ok(make(lsn, chain)), &mut index)?;
+        index.ok_or_else(|| Doubt("it was not made".to_owned()))
+    }
+
+    fn build_with(
+        &self,
+        from: Option<&Snapshot>,
+        make: impl FnOnce(u64, Chain) -> Result<Index, Doubt>,
+        made: &mut Option<Index>,
+    ) -> Result<(), Doubt> {
         let (lsn, chain) = from.map_or((0, Chain::default()), |from| (from.meta.applied_lsn, from.meta.chain));
-        let index = Index::create(&self.index_path(), lsn, chain)?;
+        let index = &*made.insert(make(lsn, chain)?);
         if let Some(from) = from {
-            snapshot::load(&*self.storage, from, &index)?;
+            snapshot::load(&*self.storage, from, index)?;
         }
         let mut failed = None;
         let read = wal::read(&*self.storage, LOG_DIR, lsn, &mut |record| {
@@ -141,7 +196,7 @@ impl Core {
         match (failed, read) {
             (Some(doubt), _) => Err(doubt),
             (None, Err(error)) => Err(Doubt(format!("the control log cannot be read: {error}"))),
-            (None, Ok(_)) => Ok(index),
+            (None, Ok(_)) => Ok(()),
         }
     }
 

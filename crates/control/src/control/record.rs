@@ -16,7 +16,7 @@ use crate::kind::Kind;
 use super::core::Core;
 
 /// Type of the only record in the control log.
-pub(super) const CHANGES: u8 = 1;
+pub(crate) const CHANGES: u8 = 1;
 
 /// The changes and the audit entry of one call.
 pub(crate) struct Commit {

@@ -427,3 +427,46 @@ proptest! {
         }
     }
 }
+
+/// A file where the index folder should be: as with a full or read-only disk, nothing can be made there.
+#[test]
+fn an_index_that_the_disk_does_not_take_lives_in_memory_until_it_does() {
+    let bench = Bench::new(9);
+    let (control, _) = bench.open();
+    for i in 0..50 {
+        control.put(Kind::Setting, &format!("k{i:03}"), &i).unwrap();
+    }
+    drop(control);
+    fs::remove_dir_all(bench.root.path().join("control")).unwrap();
+    fs::write(bench.root.path().join("control"), "in the way").unwrap();
+    let (control, report) = bench.open();
+    assert!(control.index_is_in_memory() && report.rebuilt.is_some(), "{report:?}");
+    control.put(Kind::Setting, "k050", &50).unwrap();
+    control.delete(Kind::Setting, "k000").unwrap();
+    let expected: Vec<_> = (1..=50).map(|i| (format!("k{i:03}"), i)).collect();
+    assert_eq!(all(&control, Kind::Setting), expected);
+    let newest: Vec<(String, u64)> = control.scan(Kind::Setting, &ScanRange::newest(2)).unwrap();
+    assert_eq!(newest.first().map(|(_, value)| *value), Some(50));
+    control.maintain(NOW).unwrap();
+    assert!(control.index_is_in_memory(), "nothing has changed");
+    fs::remove_file(bench.root.path().join("control")).unwrap();
+    control.maintain(NOW).unwrap();
+    assert!(!control.index_is_in_memory() && bench.index().exists());
+    assert_eq!(all(&control, Kind::Setting), expected);
+    drop(control);
+    let (control, report) = bench.open();
+    assert_eq!((report.rebuilt, all(&control, Kind::Setting)), (None, expected));
+}
+
+#[test]
+fn a_pin_names_every_file_with_the_bytes_that_count() {
+    let bench = Bench::new(10);
+    let (control, _) = bench.open();
+    control.put(Kind::Setting, "a", &1).unwrap();
+    control.snapshot(NOW).unwrap();
+    control.put(Kind::Setting, "b", &2).unwrap();
+    let pin = control.pinned(ControlPin::clone).unwrap();
+    assert_eq!(pin.lsn, 2);
+    let snapshots = pin.files.iter().filter(|file| file.path.ends_with(".snap") && file.bytes.is_none());
+    assert_eq!((snapshots.count(), pin.files.len() > 1), (1, true), "{pin:?}");
+}

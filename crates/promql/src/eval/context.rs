@@ -1,6 +1,6 @@
 //! One evaluation: its grid, limits, counters and notes, and work spread over threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -114,6 +114,8 @@ impl Hints {
 struct Notes {
     warnings: BTreeMap<String, Span>,
     infos: BTreeMap<String, Span>,
+    /// What the store could not read: about no place of the query.
+    missing: BTreeSet<String>,
 }
 
 /// Most notes kept of each kind; further ones say nothing new to a reader.
@@ -177,7 +179,7 @@ impl<'a> Context<'a> {
         };
         Answer {
             value,
-            warnings: notes.warnings.into_iter().map(placed).collect(),
+            warnings: notes.missing.into_iter().chain(notes.warnings.into_iter().map(placed)).collect(),
             infos: notes.infos.into_iter().map(placed).collect(),
             stats: Stats { series: self.series.into_inner(), samples_read: self.samples.into_inner() },
         }
@@ -226,6 +228,15 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// A warning about the store, not about the query.
+    fn note_missing(&self, note: String) {
+        if let Ok(mut notes) = self.notes.lock()
+            && notes.missing.len() < NOTES_MAX
+        {
+            notes.missing.insert(note);
+        }
+    }
+
     /// Remarks on what stands at `span`.
     pub(crate) fn inform(&self, span: Span, note: impl Into<String>) {
         if let Ok(mut notes) = self.notes.lock()
@@ -245,7 +256,13 @@ impl<'a> Context<'a> {
         self.check()?;
         let range = TimeRange::new(Timestamp(first), Timestamp(last.saturating_add(1)));
         let request = SelectRequest { matchers, range, series_max: self.options.series_max };
-        let set = self.select.select(&request)?;
+        let set = if self.options.partial {
+            let (set, notes) = self.select.select_partial(&request)?;
+            notes.into_iter().for_each(|note| self.note_missing(note));
+            set
+        } else {
+            self.select.select(&request)?
+        };
         self.series.fetch_add(set.len() as u64, Ordering::Relaxed);
         Ok((set, range))
     }

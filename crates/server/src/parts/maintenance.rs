@@ -1,5 +1,7 @@
 //! The store's state and the operations on it.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use series::{Matcher, TimeRange, Timestamp};
@@ -12,6 +14,14 @@ pub trait Maintenance: Send + Sync {
     /// [`MaintenanceError`].
     fn flush(&self, merge: bool) -> Result<FlushReport, MaintenanceError>;
 
+    /// Backs the data folder up into `dir` on this machine and answers what was taken. Blocks until done.
+    ///
+    /// # Errors
+    /// [`MaintenanceError`].
+    fn backup(&self, dir: &Path) -> Result<serde_json::Value, MaintenanceError> {
+        Err(MaintenanceError::Failed(format!("backup into {} is not offered here", dir.display())))
+    }
+
     /// Whether queries and writes can be served. Must be quick.
     fn ready(&self) -> Readiness;
 
@@ -20,6 +30,11 @@ pub trait Maintenance: Send + Sync {
 
     /// Load of this machine, if it is watched. Must be quick.
     fn host(&self) -> Option<HostLoad>;
+
+    /// What is wrong now, worst first; empty when all is well. Must be quick: it is read once a second.
+    fn alarms(&self) -> Vec<Alarm> {
+        Vec::new()
+    }
 
     /// Cardinality, the `limit` largest entries of each list.
     fn series_stats(&self, limit: usize) -> SeriesStats;
@@ -72,7 +87,7 @@ pub enum MaintenanceError {
         free_bytes: u64,
     },
     /// Writing failed.
-    #[error("flush: {0}; nothing acknowledged is lost, the log still holds it")]
+    #[error("{0}; nothing acknowledged is lost")]
     Failed(String),
     /// The store is shutting down.
     #[error("store is closed")]
@@ -105,6 +120,15 @@ pub struct Readiness {
     pub phase: String,
     /// Share of the phase that is done, 0 to 1.
     pub done: f64,
+}
+
+/// Something that needs a person, or heals when its cause goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Alarm {
+    /// A short word, such as `disk_full`.
+    pub code: String,
+    /// What is wrong, with numbers and the next step.
+    pub message: String,
 }
 
 /// Counters of the write path since start.

@@ -30,6 +30,8 @@ pub struct SqlRequest {
     pub limit: usize,
     /// Whether rows beyond `limit` are left out (the caller asked for a limit) instead of refused.
     pub truncate: bool,
+    /// Whether samples that cannot be read are left out instead of failing the statement.
+    pub partial: bool,
     /// When to give up.
     pub deadline: Instant,
 }
@@ -58,6 +60,8 @@ pub struct SqlAnswer {
     pub content_type: &'static str,
     /// The body.
     pub body: BytesStream,
+    /// What the answer may lack, each a sentence in ASCII.
+    pub warnings: Vec<String>,
 }
 
 /// Why a statement has no answer, with what an editor needs to point at the place.

@@ -50,6 +50,7 @@ struct Asked {
     lookback: Millis,
     limit: Option<usize>,
     stats: bool,
+    partial: bool,
 }
 
 impl Asked {
@@ -70,6 +71,7 @@ impl Asked {
             lookback,
             limit: params.number("limit")?,
             stats: params.get("stats").is_some(),
+            partial: params.flag("partial_ok").map_err(PromFault::from)?,
         })
     }
 }
@@ -103,6 +105,7 @@ fn options(state: &State, asked: &Asked, bounds: &Bounds) -> Options {
         cancel: Some(Arc::clone(&bounds.cancel)),
         threads: state.threads,
         text: Some(Arc::clone(&asked.text)),
+        partial: asked.partial,
     }
 }
 

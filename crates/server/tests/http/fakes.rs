@@ -275,14 +275,14 @@ impl SqlService for World {
             }
             if request.sql.contains("endless") {
                 let body = futures::stream::repeat_with(|| Ok(Bytes::from_static(b"more\n"))).boxed();
-                return Ok(SqlAnswer { content_type: request.format.mime(), body });
+                return Ok(SqlAnswer { content_type: request.format.mime(), body, warnings: Vec::new() });
             }
             let body = match request.format {
                 SqlFormat::Csv => "one\n1\n".to_owned(),
                 _ => json!({ "columns": [{ "name": "one", "type": "Int64" }], "rows": [[1]] }).to_string(),
             };
             let body = futures::stream::iter([Ok(Bytes::from(body))]).boxed();
-            Ok(SqlAnswer { content_type: request.format.mime(), body })
+            Ok(SqlAnswer { content_type: request.format.mime(), body, warnings: Vec::new() })
         }
         .boxed()
     }

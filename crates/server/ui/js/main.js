@@ -24,12 +24,23 @@ async function load(names) {
 }
 
 function headline() {
+  if (alarm) return `Attention: ${alarm}`;
   const { anomalies, advice } = known;
   const parts = [anomalies ? `${plural(anomalies, "anomaly", "anomalies")} open` : "nothing unusual"];
   parts.push(advice.total ? plural(advice.total, "recommendation") : "nothing to change");
   if (advice.savings) parts.push(`up to ${advice.savings} a month to save`);
   const text = parts.join(" · ");
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+let alarm = "";
+/** One beat: the vital signs, and what is wrong with the server itself before anything else. */
+function beat(pulse) {
+  showPulse(pulse);
+  const now = (pulse.alarms ?? []).map(({ message }) => message).join(" · ");
+  if (now === alarm) return;
+  alarm = now;
+  byId("headline").textContent = headline();
 }
 
 const waiting = new Set();
@@ -61,9 +72,9 @@ startTheme();
 startForecast();
 byId("help").addEventListener("click", () => byId("keys").showModal());
 document.addEventListener("keydown", onKey);
-listen({ pulse: showPulse, changed });
+listen({ pulse: beat, changed });
 // The first beat brings the server's clock, by which the lists tell ages.
-get("/api/pulse").then(({ now }) => showPulse(now))
+get("/api/pulse").then(({ now }) => beat(now))
   .catch(() => { byId("tile-ingest").querySelector(".note").textContent = "not available"; })
   .finally(() => load(["anomalies", "advice", "forecasts"]))
   .then(startSparks).catch(() => {});

@@ -124,10 +124,11 @@ impl DayPass<'_> {
             // Given back in between: whoever adds a series waits for it.
             let index = self.shared.tables.index();
             for id in some.iter().copied().map(SeriesId) {
-                // The dictionary is committed before the chunks, so an id without labels means a damaged dictionary, and
-                // that stops the store from opening. The samples are kept all the same.
+                // The dictionary is committed before the chunks, so an id without labels means that the dictionary has
+                // lost some. Its samples are kept, under the metric that they were stored with.
                 let labels = index.find_id(id).map(|number| &index.entry(number).labels);
-                let metric = labels.map_or("", |labels| labels.metric());
+                let lost = labels.is_none().then(|| self.shared.tables.damage.metric_of(id));
+                let metric = labels.map_or(lost.as_deref().unwrap_or_default(), |labels| labels.metric());
                 let known = metrics.get(metric).map(Arc::clone);
                 let metric = known.unwrap_or_else(|| {
                     let new: Arc<str> = Arc::from(metric);

@@ -71,9 +71,12 @@ pub(crate) fn select(
     request: &SelectRequest<'_>,
 ) -> Result<Box<dyn RollupSet>, SelectError> {
     let layers = tables.state.layers();
+    if let Some(lacking) = tables.damage.lacking_rollups(request.matchers, request.range).into_iter().next() {
+        return Err(lacking);
+    }
     let days = days(&layers, resolution, request);
     let sample_range = stale_range(&layers, &days, request.range);
-    let samples = tables.select_in(&layers, &SelectRequest { range: sample_range, ..*request })?;
+    let samples = tables.select_in(&layers, &SelectRequest { range: sample_range, ..*request }, None)?;
     let mut series = tables.named(request.matchers);
     if request.series_max > 0 && series.len() > request.series_max {
         return Err(SelectError::TooManySeries { found: series.len(), limit: request.series_max });

@@ -26,7 +26,11 @@ pub(super) fn segments(storage: &dyn Storage, dir: &str, purpose: Purpose) -> Re
     if purpose == Purpose::Open {
         // Removals of the last run become durable first: its numbers may be given again from here on, and a file that
         // came back after a power cut would then pass for a newer one.
-        storage.sync_dir(dir).map_err(|error| LogError::io("sync folder", dir, error))?;
+        match storage.sync_dir(dir) {
+            // A folder that takes nothing lost nothing either.
+            Err(error) if !crate::space::is_read_only(&error) => return Err(LogError::io("sync folder", dir, error)),
+            _ => {}
+        }
     }
     let names = match storage.list(dir) {
         Ok(names) => names,

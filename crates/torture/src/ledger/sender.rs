@@ -12,7 +12,7 @@ use crate::http::Connection;
 use crate::remote_write;
 
 /// Series of one sender.
-pub(super) const SERIES: u64 = 40;
+pub const SERIES: u64 = 40;
 /// Bytes of one entry of the ledger: series, milliseconds, bits of the value.
 const ENTRY_BYTES: usize = 24;
 
@@ -20,7 +20,7 @@ const ENTRY_BYTES: usize = 24;
 type Request = Vec<(u64, Vec<i64>)>;
 
 /// One sender with its ledger.
-pub(super) struct Sender {
+pub struct Sender {
     seed: u64,
     id: u64,
     random: Random,
@@ -39,10 +39,31 @@ pub(super) struct Sender {
 
 /// An acknowledged sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) series: u64,
-    pub(super) at: i64,
-    pub(super) bits: u64,
+pub struct Entry {
+    /// Number of its series among those of the sender.
+    pub series: u64,
+    /// Milliseconds.
+    pub at: i64,
+    /// Bits of its value.
+    pub bits: u64,
+}
+
+/// A file of acknowledged samples, each synced before it counts.
+#[derive(Debug, Clone)]
+pub struct Ledger(PathBuf);
+
+impl Ledger {
+    /// Whole entries so far.
+    pub fn entries(&self) -> Vec<Entry> {
+        let mut bytes = Vec::new();
+        if let Ok(mut file) = File::open(&self.0) {
+            file.read_to_end(&mut bytes).expect("the ledger can be read");
+        }
+        let word =
+            |entry: &[u8], i: usize| entry[i * 8..][..8].try_into().map(u64::from_le_bytes).expect("eight bytes");
+        let entry = |entry: &[u8]| Entry { series: word(entry, 0), at: word(entry, 1) as i64, bits: word(entry, 2) };
+        bytes.chunks_exact(ENTRY_BYTES).map(entry).collect()
+    }
 }
 
 /// What came of a request.
@@ -55,7 +76,8 @@ enum Fate {
 }
 
 impl Sender {
-    pub(super) fn new(seed: u64, id: u64, start: Timestamp, ledger: &Path) -> Self {
+    /// Sender number `id` of a run, whose ledger is the file `ledger`.
+    pub fn new(seed: u64, id: u64, start: Timestamp, ledger: &Path) -> Self {
         Self {
             seed,
             id,
@@ -70,40 +92,37 @@ impl Sender {
     }
 
     /// Name of the metric that this sender writes.
-    pub(super) fn metric(&self) -> String {
+    pub fn metric(&self) -> String {
         format!("ledger_value_{}", self.id)
     }
 
-    pub(super) fn id(&self) -> u64 {
+    /// Its number.
+    pub fn id(&self) -> u64 {
         self.id
     }
 
     /// Whether a sample was ever sent, acknowledged or not.
-    pub(super) fn has_sent(&self, series: u64, at: i64) -> bool {
+    pub fn has_sent(&self, series: u64, at: i64) -> bool {
         self.sent.get(&series).is_some_and(|times| times.binary_search(&at).is_ok())
     }
 
     /// Times ever sent, by series, sorted.
-    pub(super) fn sent(&self) -> &BTreeMap<u64, Vec<i64>> {
+    pub fn sent(&self) -> &BTreeMap<u64, Vec<i64>> {
         &self.sent
     }
 
     /// Everything acknowledged, as the ledger's file has it.
-    pub(super) fn acknowledged(&self) -> Vec<Entry> {
-        let mut bytes = Vec::new();
-        match File::open(&self.ledger) {
-            Ok(mut file) => file.read_to_end(&mut bytes).expect("the ledger can be read"),
-            Err(_) => return Vec::new(),
-        };
-        assert_eq!(bytes.len() % ENTRY_BYTES, 0, "the ledger holds whole entries");
-        let word =
-            |entry: &[u8], i: usize| entry[i * 8..][..8].try_into().map(u64::from_le_bytes).expect("eight bytes");
-        let entry = |entry: &[u8]| Entry { series: word(entry, 0), at: word(entry, 1) as i64, bits: word(entry, 2) };
-        bytes.chunks_exact(ENTRY_BYTES).map(entry).collect()
+    pub fn acknowledged(&self) -> Vec<Entry> {
+        self.ledger().entries()
+    }
+
+    /// The ledger, for those who look while the sender is at work.
+    pub fn ledger(&self) -> Ledger {
+        Ledger(self.ledger.clone())
     }
 
     /// Sends until the connection breaks. What is unclear from the life before is sent first.
-    pub(super) fn send_until_cut(&mut self, address: &str) {
+    pub fn send_until_cut(&mut self, address: &str) {
         let Ok(mut connection) = Connection::open(address) else { return };
         let mut ledger = OpenOptions::new().create(true).append(true).open(&self.ledger).expect("the ledger opens");
         loop {
@@ -186,7 +205,7 @@ impl Sender {
     }
 
     /// Number of one of its series among the series of all senders.
-    pub(super) fn global(&self, series: u64) -> u64 {
+    pub fn global(&self, series: u64) -> u64 {
         self.id * SERIES + series
     }
 

@@ -6,44 +6,47 @@ use series::{Clock, Millis, STALE_NAN, SystemClock, Timestamp};
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// Another `stream` gives other numbers for the same seed.
-    pub(super) fn new(seed: u64, stream: &str) -> Self {
+    pub fn new(seed: u64, stream: &str) -> Self {
         let stream = stream
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         Self(mix(seed ^ stream))
     }
 
-    pub(super) fn bits(&mut self) -> u64 {
+    /// 64 bits.
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// From `low` to `high`, both included.
-    pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.bits() % (high - low + 1)
     }
 
-    pub(super) fn one_in(&mut self, n: u64) -> bool {
+    /// True once in `n` times.
+    pub fn one_in(&mut self, n: u64) -> bool {
         self.bits().is_multiple_of(n)
     }
 
     /// From 0 to 1.
-    pub(super) fn share(&mut self) -> f64 {
+    pub fn share(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    pub(super) fn millis(&mut self, low: u64, high: u64) -> Duration {
+    /// A time from `low` to `high` milliseconds.
+    pub fn millis(&mut self, low: u64, high: u64) -> Duration {
         Duration::from_millis(self.between(low, high))
     }
 }
 
 /// The value that series `series` has at `at` in the run with this seed: counters, noise, and everything odd that an f64
 /// can be. NaN payloads, the stale marker, −0, infinities and subnormal numbers must survive like any other.
-pub(super) fn value_at(seed: u64, series: u64, at: i64) -> f64 {
+pub fn value_at(seed: u64, series: u64, at: i64) -> f64 {
     let bits = mix(mix(seed ^ series.rotate_left(32)) ^ at as u64);
     let payload = bits >> 13;
     match bits % 16 {
@@ -60,7 +63,7 @@ pub(super) fn value_at(seed: u64, series: u64, at: i64) -> f64 {
 }
 
 /// Twenty hours ago: inside every window, and most likely on yesterday's date, so that days have more than one file.
-pub(super) fn start_of_time() -> Timestamp {
+pub fn start_of_time() -> Timestamp {
     SystemClock.now() - Millis::from_hours(20)
 }
 

@@ -17,7 +17,7 @@ impl FileIds for Counting {
 }
 
 /// All series whose metric's name matches `pattern`, with all samples. No server may have the folder open.
-pub(crate) fn read_all(data: &Path, pattern: &str) -> Vec<(Labels, Columns)> {
+pub fn read_all(data: &Path, pattern: &str) -> Vec<(Labels, Columns)> {
     let folder = DataFolder::open(data).expect("the folder is free");
     let ids = Arc::new(Counting(AtomicU64::new(0)));
     let (store, _) =

@@ -9,42 +9,50 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One answer.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
     /// Names in lower case.
     headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+    /// Its body.
+    pub body: Vec<u8>,
 }
 
 /// One connection.
-pub(crate) struct Connection {
+pub struct Connection {
     stream: BufReader<TcpStream>,
     host: String,
 }
 
 impl Answer {
     /// The header's value, or an empty text.
-    pub(crate) fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
-    pub(crate) fn text(&self) -> String {
+    /// The body as text.
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub(crate) fn json(&self) -> serde_json::Value {
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|err| panic!("{err} in {} {:?}", self.status, self.text()))
     }
 
     /// The same answer, if it is 200.
-    pub(crate) fn ok(self) -> Self {
+    pub fn ok(self) -> Self {
         assert_eq!(self.status, 200, "{}", self.text());
         self
     }
 }
 
 impl Connection {
-    pub(crate) fn open(address: &str) -> io::Result<Self> {
+    /// Opens a connection to `HOST:PORT`.
+    ///
+    /// # Errors
+    /// The connection's error.
+    pub fn open(address: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -53,13 +61,10 @@ impl Connection {
     }
 
     /// Sends a request and reads its answer.
-    pub(crate) fn send(
-        &mut self,
-        method: &str,
-        target: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> io::Result<Answer> {
+    ///
+    /// # Errors
+    /// The connection's error.
+    pub fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
         let length = body.len().to_string();
         let declared = ["POST", "PUT"].contains(&method).then_some(("Content-Length", length.as_str()));
         let headers: Vec<_> = headers.iter().copied().chain(declared).collect();
@@ -70,7 +75,10 @@ impl Connection {
     }
 
     /// Sends only a request's head, as given, and reads the answer.
-    pub(crate) fn send_head(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
+    ///
+    /// # Errors
+    /// The connection's error.
+    pub fn send_head(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
         let request = self.head(method, target, headers);
         self.stream.get_mut().write_all(request.as_bytes())?;
         self.receive()
@@ -140,18 +148,34 @@ impl Connection {
 }
 
 /// One GET on a connection of its own.
-pub(crate) fn get(address: &str, target: &str) -> Answer {
+pub fn get(address: &str, target: &str) -> Answer {
     send(address, "GET", target, &[], &[])
 }
 
+/// One GET on a connection of its own, which may fail.
+///
+/// # Errors
+/// The connection's error.
+pub fn try_get(address: &str, target: &str) -> io::Result<Answer> {
+    try_send(address, "GET", target)
+}
+
+/// One request without a body on a connection of its own, which may fail.
+///
+/// # Errors
+/// The connection's error.
+pub fn try_send(address: &str, method: &str, target: &str) -> io::Result<Answer> {
+    Connection::open(address)?.send(method, target, &[], &[])
+}
+
 /// One request on a connection of its own.
-pub(crate) fn send(address: &str, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+pub fn send(address: &str, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let sent = Connection::open(address).and_then(|mut connection| connection.send(method, target, headers, body));
     sent.unwrap_or_else(|err| panic!("{method} {target}: {err}"))
 }
 
 /// `path?name=value&…` with escapes.
-pub(crate) fn target(path: &str, params: &[(&str, &str)]) -> String {
+pub fn target(path: &str, params: &[(&str, &str)]) -> String {
     let pairs: Vec<_> = params.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
     format!("{path}?{}", pairs.join("&"))
 }

@@ -1,6 +1,6 @@
 //! Comparing what the store has with what was acknowledged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
@@ -8,8 +8,7 @@ use series::is_stale;
 
 use super::sender::Sender;
 use super::values::value_at;
-use crate::server::Server;
-use crate::stored;
+use crate::{http, stored};
 
 /// Examples printed of each kind of fault.
 const EXAMPLES: usize = 5;
@@ -18,7 +17,7 @@ const EXAMPLES: usize = 5;
 type Stored = (u64, i64, u64);
 
 /// Running account over all checks.
-pub(super) struct Account {
+pub struct Account {
     seed: u64,
     acknowledged: usize,
     unacknowledged: usize,
@@ -35,28 +34,29 @@ struct Faults {
 }
 
 impl Account {
-    pub(super) fn new(seed: u64) -> Self {
+    /// An account of a run with this seed.
+    pub fn new(seed: u64) -> Self {
         Self { seed, acknowledged: 0, unacknowledged: 0, checks: 0 }
     }
 
-    pub(super) fn acknowledged(&self) -> usize {
+    /// Samples acknowledged, as of the last check.
+    pub fn acknowledged(&self) -> usize {
         self.acknowledged
     }
 
     /// Reads everything back by SQL and holds it against the ledgers. SQL shows no stale markers: they measure nothing.
-    pub(super) fn settle_by_sql(&mut self, server: &Server, senders: &[Sender], when: &str) {
-        let log = || tail(&server.log());
+    pub fn settle_by_sql(&mut self, address: &str, senders: &[Sender], when: &str, log: impl Fn() -> String) {
         self.settle(
             senders,
             when,
-            |sender| by_sql(server, &sender.metric()),
+            |sender| by_sql(address, &sender.metric()),
             |bits| !is_stale(f64::from_bits(bits)),
-            log,
+            || tail(&log()),
         );
     }
 
     /// Reads everything back, stale markers too, from the folder of a server that was killed.
-    pub(super) fn settle_by_store(&mut self, data: &Path, senders: &[Sender], when: &str) {
+    pub fn settle_by_store(&mut self, data: &Path, senders: &[Sender], when: &str) {
         self.settle(senders, when, |sender| by_store(data, &sender.metric()), |_| true, String::new);
     }
 
@@ -106,9 +106,9 @@ impl Account {
     }
 
     /// The same by the other door: raw samples as PromQL gives them, which leaves stale markers out.
-    pub(super) fn settle_by_promql(&self, server: &Server, senders: &[Sender]) {
+    pub fn settle_by_promql(&self, address: &str, senders: &[Sender]) {
         for sender in senders {
-            let mut found = by_promql(server, sender);
+            let mut found = by_promql(address, sender);
             for entry in sender.acknowledged() {
                 let (value, stored) = (f64::from_bits(entry.bits), found.remove(&(entry.series, entry.at)));
                 let is_same = stored.map_or(is_stale(value), |stored| {
@@ -156,9 +156,9 @@ impl fmt::Display for Account {
 }
 
 /// All stored samples of a metric, as Parquet, because text has no NaN payloads.
-fn by_sql(server: &Server, metric: &str) -> Vec<Stored> {
+fn by_sql(address: &str, metric: &str) -> Vec<Stored> {
     let statement = format!("SELECT metric, labels, ts, value FROM samples WHERE metric = '{metric}'");
-    let file = server.sql(&statement, "parquet").body;
+    let file = http::get(address, &http::target("/api/sql", &[("q", &statement), ("format", "parquet")])).ok().body;
     let mut stored = Vec::new();
     let read = sql::read_samples(file.into(), |batch| {
         for series in batch.iter() {
@@ -182,11 +182,11 @@ fn by_store(data: &Path, metric: &str) -> Vec<Stored> {
     found
 }
 
-fn by_promql(server: &Server, sender: &Sender) -> HashMap<(u64, i64), f64> {
+fn by_promql(address: &str, sender: &Sender) -> HashMap<(u64, i64), f64> {
     let times = sender.sent().values();
     let Some(last) = times.filter_map(|times| times.last()).max() else { return HashMap::new() };
     let (query, at) = (format!("{}[1d]", sender.metric()), format!("{}.{:03}", last / 1000, last % 1000));
-    let answer = server.ask("/api/v1/query", &[("query", &query), ("time", &at)]).ok().json();
+    let answer = http::get(address, &http::target("/api/v1/query", &[("query", &query), ("time", &at)])).ok().json();
     let mut found = HashMap::new();
     for item in answer["data"]["result"].as_array().expect("a matrix") {
         let series = item["metric"]["s"].as_str().and_then(|text| text.parse().ok()).expect("a series has its number");
@@ -208,18 +208,19 @@ fn tail(log: &str) -> String {
 #[test]
 fn values_differ_between_series_and_cover_the_odd_ones() {
     let values: Vec<f64> = (0..2000).map(|at| value_at(1, 7, at)).collect();
-    let kinds: BTreeMap<&str, usize> = values.iter().fold(BTreeMap::new(), |mut kinds, value| {
-        let kind = match value {
-            v if is_stale(*v) => "stale",
-            v if v.is_nan() => "nan",
-            v if v.is_infinite() => "infinite",
-            v if v.to_bits() == (-0.0_f64).to_bits() => "minus zero",
-            v if v.is_subnormal() => "subnormal",
-            _ => "plain",
-        };
-        *kinds.entry(kind).or_default() += 1;
-        kinds
-    });
+    let kinds: std::collections::BTreeMap<&str, usize> =
+        values.iter().fold(std::collections::BTreeMap::new(), |mut kinds, value| {
+            let kind = match value {
+                v if is_stale(*v) => "stale",
+                v if v.is_nan() => "nan",
+                v if v.is_infinite() => "infinite",
+                v if v.to_bits() == (-0.0_f64).to_bits() => "minus zero",
+                v if v.is_subnormal() => "subnormal",
+                _ => "plain",
+            };
+            *kinds.entry(kind).or_default() += 1;
+            kinds
+        });
     assert_eq!(kinds.len(), 6, "{kinds:?}");
     assert!((0..2000).any(|at| value_at(1, 8, at).to_bits() != values[at as usize].to_bits()));
 }

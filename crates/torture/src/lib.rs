@@ -1,0 +1,29 @@
+//! Ways of hurting a running Foretide, and the accounts that show what it kept.
+//!
+//! ```text
+//!   senders ─▶ POST /api/v1/write ─▶ 204 ─▶ ledger, fsynced        kill -9 · power cut · full disk · failing syscalls
+//!   afterwards: everything read back ─▶ lost, doubled, altered, invented: none, or the round has failed
+//! ```
+//!
+//! Each round is a function of a [`Plan`]: the same seed makes the same choices (not the same timing). Rounds that need
+//! root or a program that is missing say so and count as skipped. The binary `foretide-torture` runs them at nightly
+//! figures; the product's tests run them small. Nothing here is part of the product.
+
+pub mod disk;
+pub mod faults;
+pub mod files;
+pub mod hostile;
+pub mod http;
+pub mod kill;
+pub mod ledger;
+pub mod log;
+pub mod machine;
+pub mod order;
+pub mod plan;
+pub mod power;
+pub mod process;
+pub mod remote_write;
+pub mod saved;
+pub mod stored;
+
+pub use plan::{Outcome, Plan};

@@ -1,0 +1,132 @@
+//! `foretide serve` as a child process that can be killed.
+
+use std::fs::{File, OpenOptions};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::http::{self, Connection};
+
+/// Longest wait for the first answer.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+/// Starts tried when another process took the port between looking for it and using it.
+const PORT_TRIES: usize = 5;
+
+/// Settings that keep a server to the samples it is sent, with small memtables and answers of any length.
+pub const QUIET: [(&str, &str); 6] = [
+    ("FORETIDE__HOST__ENABLED", "false"),
+    ("FORETIDE__STREAMS__STARTERS", "false"),
+    ("FORETIDE__STORE__MEMTABLE_MIB", "1"),
+    ("FORETIDE__QUERY__ROWS_MAX", "50000000"),
+    // However full the disk of this machine is.
+    ("FORETIDE__DISK__SHED_PERCENT", "0"),
+    ("FORETIDE__DISK__WARN_PERCENT", "0"),
+];
+
+/// A running server; killed when dropped.
+pub struct Process {
+    child: Child,
+    address: String,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a server on `data` and waits until it answers. `wrapper` are words in front of the command, such as those
+    /// of strace; its log goes to `log`.
+    pub fn start(binary: &Path, data: &Path, log: &Path, wrapper: &[String]) -> Self {
+        for _ in 0..PORT_TRIES {
+            let mut process = Self::spawn(binary, data, log, wrapper);
+            if process.wait_until_ready() {
+                return process;
+            }
+        }
+        panic!("no free port after {PORT_TRIES} tries");
+    }
+
+    /// As [`Process::start`], without waiting.
+    pub fn spawn(binary: &Path, data: &Path, log: &Path, wrapper: &[String]) -> Self {
+        let address = free_address();
+        let file: File = OpenOptions::new().create(true).append(true).open(log).expect("the log can be written");
+        let mut words = wrapper.to_vec();
+        words.push(binary.display().to_string());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(["serve", "--listen", &address]).arg("--data").arg(data);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FORETIDE")) {
+            command.env_remove(name);
+        }
+        command.envs(QUIET).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let child = command.spawn().unwrap_or_else(|err| panic!("{}: {err}", words[0]));
+        Self { child, address, log: log.to_owned() }
+    }
+
+    /// `127.0.0.1:PORT`
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Number of the process (of the wrapper, when there is one).
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged, over all starts with this log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// SIGKILL to it and, under a wrapper, to what the wrapper started.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// One figure of `/metrics`.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        let text = http::try_get(&self.address, "/metrics").ok()?.text();
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+    }
+
+    fn end(&mut self) {
+        for pid in children(self.child.id()) {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// False when its port was taken by someone else in the meantime.
+    fn wait_until_ready(&mut self) -> bool {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the server can be waited for") {
+                let log = self.log();
+                assert!(log.contains("port is taken"), "the server ended with {status}; log:\n{log}");
+                return false;
+            }
+            let ready = Connection::open(&self.address).and_then(|mut c| c.send("GET", "/-/ready", &[], &[]));
+            if ready.is_ok_and(|answer| answer.status == 200) {
+                return true;
+            }
+            assert!(started.elapsed() < START_PATIENCE, "no answer within {START_PATIENCE:?}; log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Processes that `pid` started.
+fn children(pid: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+/// A loopback address that was free a moment ago.
+pub fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it has an address").to_string()
+}
