@@ -325,10 +325,11 @@ fn take_value(rest: &mut &[u8]) -> Option<f64> {
     Some(f64::from_bits(u64::from_be_bytes(bits)))
 }
 
-/// Whether a sample's time can be stored at all: the far ends are kept free so that sums of spans never overflow.
+/// Whether a sample's time can be stored at all: days are partitions of tables, and dates have four digits of years.
 pub(crate) fn storable(at: Timestamp) -> bool {
-    const EDGE: i64 = i64::MAX / 4;
-    (-EDGE..=EDGE).contains(&at.0)
+    const FIRST: i64 = -62_135_596_800_000; // 0001-01-01
+    const LAST: i64 = 253_402_300_799_999; // 9999-12-31T23:59:59.999
+    (FIRST..=LAST).contains(&at.0)
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ pub(crate) fn date_of(day: i64) -> String {
     let text = Timestamp(day.saturating_mul(DAY)).to_string();
     match text.find('T') {
         Some(end) => text[..end].to_owned(),
-        // Years of more than four digits: sorted last, and still one partition a day.
+        // Outside the calendar: refused at the door, and no date that a table would take.
         None => format!("day{day}"),
     }
 }

@@ -1,5 +1,6 @@
 //! The store: one folder, opened, written, queried, flushed and compacted.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -224,15 +225,16 @@ impl Store {
         let work: [Work; 2] = [("store-flush", Shared::work), ("store-tidy", Shared::work_on_files)];
         let spawn = |(name, work): Work| {
             let shared = Arc::clone(&shared);
-            std::thread::Builder::new().name(name.into()).spawn(move || work(&shared)).ok()
+            std::thread::Builder::new().name(name.into()).spawn(move || shared.supervise(name, work))
         };
         let replaying = Arc::clone(&shared);
         let replay = move || replaying.replay(flushed, old_exemplars);
         let replay = std::thread::Builder::new().name("store-replay".into()).spawn(replay);
-        let fault = |source| StoreError::Folder { path: "the replay's thread".into(), source };
+        let fault = |source| StoreError::Folder { path: "the store's threads".into(), source };
         let mut workers = vec![replay.map_err(fault)?];
-        let wanted = work.into_iter().filter(|_| shared.options.background && !shared.read_only);
-        workers.extend(wanted.filter_map(spawn));
+        for wanted in work.into_iter().filter(|_| shared.options.background && !shared.read_only) {
+            workers.push(spawn(wanted).map_err(fault)?);
+        }
         Ok(Self { shared, writer, workers })
     }
 
@@ -423,12 +425,12 @@ impl Shared {
     pub(crate) fn flush_memory(&self) -> Result<Flushed, StoreError> {
         self.freeze()?;
         self.keep_exemplars()?;
+        self.keep_metadata()?;
         let mut samples = 0;
         for table in self.tables.state.layers().frozen {
             flush::flush_table(self, &table)?;
             samples += table.samples();
         }
-        self.keep_metadata()?;
         let flushed = self.tables.chunks.snapshot().txns.get(APP_ID).map_or(0, |&v| flush::flushed_lsn(v));
         self.log()?.truncate_below(flushed)?;
         Ok(Flushed { samples, lsn: flushed })
@@ -441,13 +443,26 @@ impl Shared {
         self.tables.exemplars.keep(&*self.storage, labels_of).map_err(fault)
     }
 
-    /// Must be durable before the log that holds new metadata is cut.
+    /// Before the commit behind which a start no longer reads the log that holds new metadata.
     fn keep_metadata(&self) -> Result<(), StoreError> {
         if !self.tables.take_metadata_is_new() {
             return Ok(());
         }
-        let fault = |source| StoreError::Folder { path: "metadata.json".into(), source };
-        metadata_file::write(&*self.storage, &self.tables.metadata(None)).map_err(fault)
+        metadata_file::write(&*self.storage, &self.tables.metadata(None)).map_err(|source| {
+            self.tables.set_metadata_is_new();
+            StoreError::Folder { path: "metadata.json".into(), source }
+        })
+    }
+
+    /// Runs `work` until it returns by itself: a panic is counted and said, and the work taken up again.
+    fn supervise(&self, name: &str, work: fn(&Self)) {
+        while std::panic::catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            self.counters.failed(false);
+            tracing::error!(thread = name, "panicked; samples stay in the log, it is tried again");
+            if self.wait(TICK * 10) {
+                return;
+            }
+        }
     }
 
     /// Freezes the active memtable between two commits of the log.

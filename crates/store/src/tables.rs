@@ -130,6 +130,11 @@ impl Tables {
         self.metadata_is_new.swap(false, Ordering::Relaxed)
     }
 
+    /// Takes [`Tables::take_metadata_is_new`] back.
+    pub(crate) fn set_metadata_is_new(&self) {
+        self.metadata_is_new.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn metadata_of(&self, metric: &str) -> Option<Metadata> {
         self.metadata.read().unwrap_or_else(PoisonError::into_inner).get(metric).cloned()
     }

@@ -144,6 +144,11 @@ impl Writer {
                 self.tables.exemplars.drop_homeless(run.exemplars.len() as u64);
                 continue;
             }
+            if !bounds.any_inside(&run) && index.find(run.id, run.labels).is_none() {
+                // Only counted: a sender whose samples are all refused takes no places in the index.
+                copy_inside(bounds, &run, None, &mut Batch::default(), &mut answer);
+                continue;
+            }
             let Some(number) = self.number(&mut index, &run, &mut answer) else { continue };
             let entry = index.entry(number);
             if copy_inside(bounds, &run, entry.last(), &mut admitted.batch, &mut answer) {
@@ -211,6 +216,12 @@ impl Bounds {
         run.timestamps.iter().all(|&at| self.check(at, last).is_none())
             && run.histograms.iter().all(|sample| self.check_histogram(sample, last).is_none())
             && run.exemplars.iter().all(|exemplar| storable(exemplar.at))
+    }
+
+    /// Whether a new series would get any sample of `run`.
+    fn any_inside(&self, run: &BatchSeries<'_>) -> bool {
+        run.timestamps.iter().any(|&at| self.check(at, None).is_none())
+            || run.histograms.iter().any(|sample| self.check_histogram(sample, None).is_none())
     }
 
     fn check_histogram(&self, sample: &HistogramSample, last: Option<i64>) -> Option<RejectionReason> {

@@ -100,6 +100,39 @@ fn limits_reject_the_sample_and_keep_the_rest() {
 }
 
 #[test]
+fn a_series_whose_samples_are_all_refused_takes_no_place() {
+    let mut bench = Bench::open();
+    bench.reopen(StoreOptions { series_max: 1, ..StoreOptions::default() });
+    let write = |bench: &Bench, series: u8, at: i64| {
+        let mut batch = Batch::default();
+        batch.begin_labels(&labels(series)).expect("small");
+        batch.push(Timestamp(at), 1.0);
+        bench.append(batch)
+    };
+    for series in 1..20 {
+        assert_eq!(write(&bench, series, NOW + 3_600_000).rejected[0].reason.as_str(), "too_new");
+    }
+    assert_eq!(write(&bench, 0, NOW).samples, 1);
+}
+
+#[test]
+fn times_outside_the_calendar_are_refused_and_its_edges_are_flushed() {
+    let bench = Bench::open();
+    let (first, last) = (-62_135_596_800_000, 0);
+    let mut batch = Batch::default();
+    batch.begin_labels(&labels(0)).expect("small");
+    for at in [first - 1, first, last, -100_000_000_000_000, i64::MIN, i64::MAX] {
+        batch.push(Timestamp(at), 1.0);
+    }
+    let answer = bench.append(batch);
+    let refused: u64 = answer.rejected.iter().map(|rejection| rejection.samples).sum();
+    assert_eq!((answer.samples, refused), (2, 4));
+    bench.store().flush(true).expect("every day that is taken can be written");
+    let times: Vec<i64> = bench.read_all().values().flat_map(|run| run.iter().map(|(at, _)| *at)).collect();
+    assert_eq!(times, [first, last]);
+}
+
+#[test]
 fn new_series_beyond_the_memory_budget_are_refused_and_known_ones_go_on() {
     let mut bench = Bench::open();
     bench.reopen(StoreOptions { index_bytes: 2000, ..StoreOptions::default() });
