@@ -67,7 +67,7 @@ fn a_damaged_file_is_put_aside_named_everywhere_and_left_out_when_asked() {
     let server = Server::start(&data);
     assert!(server.log().contains(&name), "the log names it");
     assert_eq!(figure(&server, "foretide_store_damaged_files"), "1");
-    assert!(alarms(&server).contains(&name));
+    wait_for("the alarm names it", || alarms(&server).contains(&name));
     let refused = server.ask("/api/v1/query", &[("query", "count_over_time(guard_a[1h])")]);
     assert_eq!(refused.status, 500, "{}", refused.text());
     assert!(refused.text().contains(&name) && refused.text().contains("partial_ok"), "{}", refused.text());
@@ -109,8 +109,8 @@ fn a_disk_with_little_room_sheds_samples_and_takes_them_again() {
     let answer: Answer = send();
     assert_eq!(answer.header("retry-after"), "30");
     assert!(answer.text().contains("nearly full"), "{}", answer.text());
-    assert_eq!(figure(&server, "foretide_disk_level"), "2");
-    assert!(alarms(&server).contains("disk_nearly_full"));
+    wait_for("the level is shown", || figure(&server, "foretide_disk_level") == "2");
+    wait_for("the alarm is raised", || alarms(&server).contains("disk_nearly_full"));
     server.ask("/api/v1/query", &[("query", "guard_b")]).ok();
     server.stop();
     let server = Server::start(&data);

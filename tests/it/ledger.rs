@@ -11,7 +11,7 @@ const SEED: u64 = 42;
 /// Runs a round; what cannot run here is said loudly.
 fn round(name: &str, count: u64, run: fn(&Plan) -> Outcome) {
     let seed = number("FORETIDE_R1_SEED", SEED);
-    let plan = Plan::new(Path::new(env!("CARGO_BIN_EXE_foretide")), seed, count);
+    let plan = Plan::new(Path::new(env!("CARGO_BIN_EXE_foretide")), seed, count).patient();
     match run(&plan) {
         Outcome::Passed(figures) => eprintln!("{name}: {figures}"),
         Outcome::Skipped(why) => program::skip(name, &why),

@@ -61,7 +61,7 @@ impl Round<'_> {
         let grow = |server: &Process| {
             let _ = std::fs::remove_file(&ballast);
             self.disk.change(&format!("size={GROWN_MIB}m")).expect("the disk grows");
-            resume(server)
+            resume(server, RESUME_MAX * self.plan.patience)
         };
         let mut took = Duration::ZERO;
         let mut senders = ledger::one_life(&address, senders, random.millis(100, 600), || {
@@ -135,10 +135,10 @@ fn writes(address: &str) -> bool {
 }
 
 /// How long it takes until samples are taken again.
-fn resume(server: &Process) -> Duration {
+fn resume(server: &Process, longest: Duration) -> Duration {
     let started = Instant::now();
     while !writes(server.address()) {
-        assert!(started.elapsed() < RESUME_MAX, "writes do not go on although there is room; log:\n{}", server.log());
+        assert!(started.elapsed() < longest, "writes do not go on although there is room; log:\n{}", server.log());
         std::thread::sleep(Duration::from_millis(50));
     }
     started.elapsed()

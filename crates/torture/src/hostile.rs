@@ -38,7 +38,7 @@ pub fn run(plan: &Plan) -> Outcome {
         let during = p99(server.address());
         let growth = server.figure("process_resident_memory_bytes").unwrap_or(0.0) - before;
         drop(held);
-        let allowed = quiet.mul_f64(SLOWER_MAX).max(NOISE);
+        let allowed = quiet.mul_f64(SLOWER_MAX).max(NOISE * plan.patience);
         assert!(during <= allowed, "{name}: good requests took {during:?}, in peace {quiet:?}");
         assert!(growth <= GROWTH_MAX, "{name}: memory grew by {:.0} MiB", growth / 1_048_576.0);
         figures.push(format!("{name} {during:.0?} +{:.0} MiB", (growth / 1_048_576.0).max(0.0)));

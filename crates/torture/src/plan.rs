@@ -12,6 +12,8 @@ pub struct Plan {
     pub seed: u64,
     /// How much: cycles, cuts, flips, faults or cases, whatever the round counts.
     pub count: u64,
+    /// Times that are promised are held to this many times as long: a machine that does other things is no judge.
+    pub patience: u32,
 }
 
 /// What a round found. A fault found is a panic: the rounds assert.
@@ -24,9 +26,15 @@ pub enum Outcome {
 }
 
 impl Plan {
-    /// A plan for `count` of whatever the round counts.
+    /// A plan for `count` of whatever the round counts, which holds times to what is promised.
     pub fn new(binary: &Path, seed: u64, count: u64) -> Self {
-        Self { binary: binary.to_owned(), seed, count }
+        Self { binary: binary.to_owned(), seed, count, patience: 1 }
+    }
+
+    /// The same, for a machine of which nobody knows what else it does.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self { patience: 12, ..self }
     }
 }
 
