@@ -128,7 +128,8 @@ impl Engine {
         let store = Store::open_early(&folder, store_options(&settings)?, Arc::clone(&clock), ids)?;
         let (control, control_report) = Control::open(folder.storage(), &data, control::ControlOptions::default())?;
         let core = Arc::new(Core::new(settings, clock, store, control, runtime, &folder)?);
-        let tee = Arc::new(tee::Tee::new(health::Gated::over(core.store.appender(), &core.health)));
+        let store = health::Gated::over(core.store.appender(), &core.health);
+        let tee = Arc::new(tee::Tee::new(store, streams::selectors(&core.settings.streams)?));
         let engine = Self { core, tee, scraper: None, workers: Workers::default(), folder };
         Ok((engine, control_report))
     }
@@ -293,6 +294,7 @@ fn store_options(settings: &Settings) -> Result<StoreOptions, EngineError> {
         cache_bytes: settings.store.cache_mib << 20,
         tiers: settings.tiers.as_ref().map(crate::settings::TierSettings::options),
         retention,
+        rollups: settings.retention.rollups.into(),
         ..StoreOptions::default()
     })
 }

@@ -22,7 +22,7 @@ pub(crate) use check::{SecretSource, secret_source};
 pub use disk::DiskSettings;
 pub use error::SettingsError;
 pub use otlp::{OtlpNames, OtlpSettings};
-pub use retention::{Keeping, RetentionRule, RetentionSettings};
+pub use retention::{Keeping, RetentionRule, RetentionSettings, RollupTime};
 pub use scrape::{BasicAuth, Scheme, ScrapeJob, ScrapeSettings};
 pub use span::Span;
 pub use tiers::TierSettings;

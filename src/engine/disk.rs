@@ -28,6 +28,8 @@ pub(crate) const RESERVE: &str = "reserve.bin";
 /// Folders and files that must keep their inode while the program runs.
 const LANDMARKS: [&str; 6] =
     ["", "LOCK", "wal", "default/chunks/_delta_log", "default/series/_delta_log", "control/log"];
+/// The reserve is taken once free space is below so many times the warning level: an empty disk needs none.
+const NEAR: f64 = 1.5;
 /// A level is left only when there is this much more room than it asks for, so that it does not flap.
 const HYSTERESIS: f64 = 1.1;
 
@@ -104,7 +106,7 @@ impl Guard {
             tracing::warn!(?before, ?level, room = room(space), "the disk's room has another level");
         }
         self.core.health.set_disk(level, space);
-        self.keep_reserve(level, levels.reserve);
+        self.keep_reserve(level, levels.is_near(space), levels.reserve);
         let refuses_for_room = matches!(stats.log.refusing, Some(wal::LogError::DiskFull { .. }));
         if refuses_for_room
             && level < DiskLevel::Shed
@@ -114,8 +116,8 @@ impl Guard {
         }
     }
 
-    /// Gives the reserve up on a full disk and takes it again when there is room.
-    fn keep_reserve(&self, level: DiskLevel, bytes: u64) {
+    /// Takes the reserve when the disk begins to fill, and gives it up when it is full.
+    fn keep_reserve(&self, level: DiskLevel, is_near: bool, bytes: u64) {
         let path = self.root.join(RESERVE);
         let kept = fs::metadata(&path).map_or(0, |about| about.len());
         if level == DiskLevel::Full && kept > 0 {
@@ -125,7 +127,8 @@ impl Guard {
                 }
                 Err(err) => tracing::warn!(%err, "the reserve could not be given up"),
             }
-        } else if level == DiskLevel::Ok
+        } else if level < DiskLevel::Shed
+            && is_near
             && kept != bytes
             && self.root.is_dir()
             && let Err(err) = wal::allocate(&path, bytes)
@@ -166,6 +169,10 @@ impl Levels {
         let mib = |mib: u64, share: u64| (mib << 20).min(total_bytes / share);
         let shed = (total * settings.shed_percent / 100.0).max(mib(settings.shed_mib, 8) as f64);
         Self { warn: (total * settings.warn_percent / 100.0).max(shed), shed, reserve: mib(settings.reserve_mib, 64) }
+    }
+
+    fn is_near(&self, space: DiskSpace) -> bool {
+        (space.free_bytes as f64) < self.warn * NEAR
     }
 
     fn level(&self, space: DiskSpace, before: DiskLevel) -> DiskLevel {
@@ -211,6 +218,11 @@ mod tests {
         assert_eq!(level(24 * MIB, 4 * MIB, DiskLevel::Ok), DiskLevel::Ok, "an eighth of a small disk");
         assert_eq!(level(24 * MIB, 2 * MIB, DiskLevel::Ok), DiskLevel::Shed);
         assert!(Levels::of(&DiskSettings::default(), 24 * MIB).reserve < MIB);
+        let near = |free| {
+            let space = DiskSpace { free_bytes: free, total_bytes: large };
+            Levels::of(&DiskSettings::default(), large).is_near(space)
+        };
+        assert!(near(14 << 30) && !near(16 << 30), "the reserve is there before the first warning");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use series::{Append, AppendError, Appended, Batch};
+use series::{Append, AppendError, Appended, Batch, Recall};
 use server::Alarm;
 use wal::DiskSpace;
 
@@ -94,6 +94,10 @@ impl Append for Gated {
             Some(refusal) => done(Err(refusal)),
             None => self.inner.append(batch, done),
         }
+    }
+
+    fn recall(&self) -> Option<Arc<dyn Recall>> {
+        self.inner.recall()
     }
 }
 

@@ -11,7 +11,7 @@ mod results;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use definition::check;
+pub(crate) use definition::{check, selectors};
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,16 +1,21 @@
-//! The write path's fork: what the store acknowledged goes on to the streams, without making a sender wait.
+//! The write path's fork: what the store acknowledged and a standing query wants goes on to the streams, without making
+//! a sender wait.
 //!
 //! The queue is bounded. A batch that does not fit is not lost: its span of time is noted, and the stream runner reads
 //! it back from the store, so results come late but complete. So is a batch of which the store refused a part: only the
 //! store knows which samples it kept. Until reading back begins, newer batches are noted as well instead of queued: they
 //! must not overtake the older ones, which would then be late. What comes while it is being read is queued behind it.
 
+mod wants;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use series::{Append, AppendError, Appended, Batch, TimeRange, Timestamp};
+use series::{Append, AppendError, Appended, Batch, Matcher, Recall, TimeRange, Timestamp};
+
+use wants::Wants;
 
 /// Batches that may wait for the streams, and their bytes: a batch of 2,000 samples is 0.7 MiB with its labels.
 const QUEUE: usize = 256;
@@ -21,6 +26,7 @@ pub(crate) struct Tee {
     store: Arc<dyn Append>,
     send: SyncSender<Arc<Batch>>,
     receive: Mutex<Option<Receiver<Arc<Batch>>>>,
+    wants: Wants,
     shared: Arc<Shared>,
 }
 
@@ -56,9 +62,11 @@ pub(crate) struct Feed {
 }
 
 impl Tee {
-    pub(crate) fn new(store: Arc<dyn Append>) -> Self {
+    /// Over `store`, for standing queries with these `selectors`.
+    pub(crate) fn new(store: Arc<dyn Append>, selectors: Vec<Vec<Matcher>>) -> Self {
         let (send, receive) = sync_channel(QUEUE);
-        Self { store, send, receive: Mutex::new(Some(receive)), shared: Arc::default() }
+        let wants = Wants::new(selectors, store.recall());
+        Self { store, send, receive: Mutex::new(Some(receive)), wants, shared: Arc::default() }
     }
 
     /// The streams' end; there is one, so a second call gives `None`.
@@ -107,6 +115,10 @@ impl Append for Tee {
     fn append(&self, batch: Batch, done: Box<dyn FnOnce(Result<Appended, AppendError>) + Send>) {
         self.append_by(&*self.store, batch, done);
     }
+
+    fn recall(&self) -> Option<Arc<dyn Recall>> {
+        self.store.recall()
+    }
 }
 
 impl Tee {
@@ -117,13 +129,17 @@ impl Tee {
         batch: Batch,
         done: Box<dyn FnOnce(Result<Appended, AppendError>) + Send>,
     ) {
-        let copy = Arc::new(batch.clone());
-        let (send, shared) = (self.send.clone(), Arc::clone(&self.shared));
+        // Labels that do not fit are not copied: what is missing is read back, as after a refusal.
+        let (copy, fits) = self.wants.of(&batch).map_or_else(|_| (batch.clone(), false), |copy| (copy, true));
+        if copy.n_series() == 0 {
+            return store.append(batch, done);
+        }
+        let (copy, send, shared) = (Arc::new(copy), self.send.clone(), Arc::clone(&self.shared));
         store.append(
             batch,
             Box::new(move |outcome| {
                 if let Ok(appended) = &outcome {
-                    shared.offer(&send, copy, appended.rejected.is_empty());
+                    shared.offer(&send, copy, fits && appended.rejected.is_empty());
                 }
                 done(outcome);
             }),
@@ -243,7 +259,7 @@ mod tests {
     }
 
     fn tee() -> (Tee, Feed) {
-        let tee = Tee::new(Arc::new(Sink));
+        let tee = Tee::new(Arc::new(Sink), vec![vec![Matcher::equal("__name__", "up")]]);
         let feed = tee.feed().expect("first");
         (tee, feed)
     }

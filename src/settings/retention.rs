@@ -13,8 +13,21 @@ pub struct RetentionSettings {
     pub rollup_5m: Keeping,
     /// Roll-ups of an hour.
     pub rollup_1h: Keeping,
+    /// When roll-ups are written.
+    pub rollups: RollupTime,
     /// For chosen series; the first that matches speaks.
     pub rules: Vec<RetentionRule>,
+}
+
+/// When the roll-ups of a closed day are written; until then they are worked out from its samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollupTime {
+    /// Before its samples expire.
+    #[default]
+    BeforeExpiry,
+    /// As soon as it is closed.
+    Daily,
 }
 
 /// Keep times of the series that a selector matches; what is left out is as above.
@@ -48,7 +61,16 @@ impl Default for RetentionSettings {
     fn default() -> Self {
         // Nothing is forgotten, and no import refused for its age, unless somebody says so.
         let forever = Keeping(store::Keep::Forever);
-        Self { raw: forever, rollup_5m: forever, rollup_1h: forever, rules: Vec::new() }
+        Self { raw: forever, rollup_5m: forever, rollup_1h: forever, rollups: RollupTime::default(), rules: Vec::new() }
+    }
+}
+
+impl From<RollupTime> for store::RollupTime {
+    fn from(time: RollupTime) -> Self {
+        match time {
+            RollupTime::BeforeExpiry => Self::BeforeExpiry,
+            RollupTime::Daily => Self::Daily,
+        }
     }
 }
 

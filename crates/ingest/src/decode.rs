@@ -10,7 +10,10 @@
 //! Unknown fields are skipped and absent ones have their default, as protobuf wants. Values keep their bits, so staleness
 //! markers and NaN payloads pass through. Source: prometheus.io, "Remote write 1.0".
 
-use series::{Batch, Exemplar, Metadata, MetricType, Timestamp};
+use std::fmt;
+use std::sync::Arc;
+
+use series::{Batch, Exemplar, Metadata, MetricType, Recall, Timestamp};
 
 use crate::body::unpack;
 use crate::census::Census;
@@ -22,23 +25,36 @@ use crate::label_set::LabelSet;
 use crate::limits::Limits;
 use crate::outcome::{Decoded, RefusalReason};
 use crate::sink::Sink;
-use crate::usual;
+use crate::usual::Usual;
 use crate::wire::{Payload, Reader, WireError, whole_varint};
 
 #[cfg(test)]
 mod tests;
 
 /// Decodes requests one after the other and keeps its buffer. One decoder serves one thread.
-#[derive(Debug)]
 pub struct Decoder {
     limits: Limits,
     unpacked: Vec<u8>,
+    usual: Usual,
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder").field("limits", &self.limits).field("buffer_bytes", &self.buffer_bytes()).finish()
+    }
 }
 
 impl Decoder {
     /// A decoder with an empty buffer.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, unpacked: Vec::new() }
+        Self { limits, unpacked: Vec::new(), usual: Usual::default() }
+    }
+
+    /// The same, for batches that go to the store with this memory: series that it recalls are named by number. All
+    /// decoders for one store must have the same limits, as what one has checked no other will check again.
+    #[must_use]
+    pub fn recalling(self, recall: Option<Arc<dyn Recall>>) -> Self {
+        Self { usual: Usual::recalling(recall), ..self }
     }
 
     /// The limits it was made with.
@@ -61,7 +77,7 @@ impl Decoder {
         let schema = head.schema()?;
         let message = unpack(body, &self.limits, &mut self.unpacked)?;
         let decoded = match schema {
-            Schema::V1 => decode_message(message, &self.limits, batch),
+            Schema::V1 => decode_message(message, &self.limits, &mut self.usual, batch),
             Schema::V2 => decode_message_v2(message, &self.limits, batch),
         };
         if decoded.is_err() {
@@ -71,8 +87,13 @@ impl Decoder {
     }
 }
 
-fn decode_message(message: &[u8], limits: &Limits, batch: &mut Batch) -> Result<Decoded, IngestError> {
-    if let Some(decoded) = usual::decode(message, limits, batch) {
+fn decode_message(
+    message: &[u8],
+    limits: &Limits,
+    usual: &mut Usual,
+    batch: &mut Batch,
+) -> Result<Decoded, IngestError> {
+    if let Some(decoded) = usual.decode(message, limits, batch) {
         return Ok(decoded);
     }
     batch.clear();

@@ -5,12 +5,15 @@
 //!   labels   n name m value …                  canonical bytes: the message's own, without the tags
 //! ```
 //!
-//! Nearly everything that senders send looks like this. Lengths and names are the canonical form already, so labels are
-//! copied in pieces of sixteen bytes and checked as a whole: text by its highest bits, order by the first eight bytes of
-//! each name. Whatever is unusual (metadata, histograms, exemplars, unsorted labels, empty values, a limit reached) ends
+//! Nearly everything that senders send looks like this, and most of it was sent before: a series whose labels come in
+//! bytes that the store recalls is named by its number, and its labels are not read at all. Those of the others are in
+//! their canonical form but for the tags, so they are copied in pieces of sixteen bytes and checked as a whole: text by
+//! its highest bits, order by the first eight bytes of each name. Whatever is unusual (metadata, histograms, exemplars, unsorted labels, empty values, a limit reached) ends
 //! the attempt; the careful decoder then reads the message from its start and says what is wrong, if anything is.
 
-use series::{Batch, LabelsRef, Timestamp};
+use std::sync::Arc;
+
+use series::{Batch, KnownSeries, LabelsRef, Recall, Spelling, Timestamp};
 
 use crate::limits::Limits;
 use crate::outcome::Decoded;
@@ -23,28 +26,101 @@ const LABEL_BYTES_MAX: usize = 4096;
 /// `__name__` as a big-endian number.
 const METRIC_NAME_KEY: u64 = u64::from_be_bytes(*b"__name__");
 
-/// Decodes `message` if it is a usual one. On `None` the batch is in an unspecified state and must be cleared.
-pub(crate) fn decode(message: &[u8], limits: &Limits, batch: &mut Batch) -> Option<Decoded> {
-    let mut scratch = [0; LABEL_BYTES_MAX + PIECE];
-    let (mut series, mut samples, mut at) = (0_u64, 0_u64, 0);
-    while at < message.len() {
-        let end = enter(message, &mut at, 0x0a, message.len())?;
-        let n_label_bytes = labels(message, &mut at, end, limits, &mut scratch)?;
-        batch.begin_canonical(LabelsRef::trusted(&scratch[..n_label_bytes])).ok()?;
-        if at == end {
-            return None; // A series without samples leaves no trace, and this one has been begun.
-        }
-        while at < end {
-            let sample_end = enter(message, &mut at, 0x12, end)?;
-            let (time, value) = sample(&message[at..sample_end])?;
-            batch.push(Timestamp(time), value);
-            samples += 1;
-            at = sample_end;
-        }
-        series += 1;
+/// Decodes usual messages and keeps its buffers.
+#[derive(Default)]
+pub(crate) struct Usual {
+    recall: Option<Arc<dyn Recall>>,
+    spans: Vec<Span>,
+    spellings: Vec<Spelling>,
+    known: Vec<Option<KnownSeries>>,
+}
+
+/// Where a series lies in the message.
+#[derive(Clone, Copy)]
+struct Span {
+    start: usize,
+    /// End of the labels, start of the samples.
+    middle: usize,
+    end: usize,
+}
+
+impl Usual {
+    pub(crate) fn recalling(recall: Option<Arc<dyn Recall>>) -> Self {
+        Self { recall, ..Self::default() }
     }
-    let is_usual = series > 0 && series <= limits.series && samples <= limits.samples;
-    is_usual.then(|| Decoded { series, samples, ..Decoded::default() })
+
+    /// Decodes `message` if it is a usual one. On `None` the batch is in an unspecified state and must be cleared.
+    pub(crate) fn decode(&mut self, message: &[u8], limits: &Limits, batch: &mut Batch) -> Option<Decoded> {
+        self.find_spans(message, limits)?;
+        let mut scratch = [0; LABEL_BYTES_MAX + PIECE];
+        let mut samples = 0_u64;
+        batch.reserve(self.spans.len(), self.spans.len());
+        for (i, span) in self.spans.iter().enumerate() {
+            match self.known[i] {
+                Some(known) => batch.begin_known(known).ok()?,
+                None => {
+                    let mut at = span.start;
+                    let n_label_bytes = labels(message, &mut at, span.middle, limits, &mut scratch)?;
+                    if at != span.middle {
+                        return None;
+                    }
+                    batch.begin_canonical(LabelsRef::trusted(&scratch[..n_label_bytes])).ok()?;
+                    if let Some(&spelling) = self.spellings.get(i) {
+                        batch.spelled(spelling);
+                    }
+                }
+            }
+            let mut at = span.middle;
+            while at < span.end {
+                let sample_end = enter(message, &mut at, 0x12, span.end)?;
+                let (time, value) = sample(&message[at..sample_end])?;
+                batch.push(Timestamp(time), value);
+                samples += 1;
+                at = sample_end;
+            }
+        }
+        let series = self.spans.len() as u64;
+        (samples <= limits.samples).then(|| Decoded { series, samples, ..Decoded::default() })
+    }
+
+    /// Finds the series of a message and asks which of them are known.
+    fn find_spans(&mut self, message: &[u8], limits: &Limits) -> Option<()> {
+        self.spans.clear();
+        self.spellings.clear();
+        let seed = self.recall.as_ref().map(|recall| recall.seed());
+        let mut at = 0;
+        while at < message.len() {
+            let end = enter(message, &mut at, 0x0a, message.len())?;
+            let middle = end_of_labels(message, at, end)?;
+            // A series without samples leaves no trace; the careful decoder knows how, and how many are too many.
+            if middle == end || self.spans.len() as u64 >= limits.series {
+                return None;
+            }
+            self.spans.push(Span { start: at, middle, end });
+            if let Some(seed) = seed {
+                self.spellings.push(Spelling::of(&message[at..middle], seed));
+            }
+            at = end;
+        }
+        if self.spans.is_empty() {
+            return None;
+        }
+        match &self.recall {
+            Some(recall) => recall.recall(&self.spellings, &mut self.known),
+            None => self.known.clear(),
+        }
+        self.known.resize(self.spans.len(), None);
+        Some(())
+    }
+}
+
+/// Steps over the labels of a series without looking into them.
+#[inline]
+fn end_of_labels(message: &[u8], mut at: usize, end: usize) -> Option<usize> {
+    while at < end && message[at] == 0x0a {
+        at = enter(message, &mut at, 0x0a, end)?;
+    }
+    Some(at)
 }
 
 /// Steps over `tag` and a length of one to three bytes; the end of what follows, at most `limit`.

@@ -1,8 +1,10 @@
 //! The write side of a store.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::batch::Batch;
+use crate::known::Recall;
 use crate::time::{Millis, Timestamp};
 
 /// Takes samples and answers once they are durable and visible.
@@ -11,6 +13,12 @@ pub trait Append: Send + Sync {
     /// visible to [`crate::Select`], or with the error. It must not block. A bad sample is rejected alone and counted in
     /// [`Appended::rejected`]; the rest of its batch is written.
     fn append(&self, batch: Batch, done: Box<dyn FnOnce(Result<Appended, AppendError>) + Send>);
+
+    /// The memory of spellings behind this write side, if it has one: batches for it may name series by number
+    /// ([`Batch::begin_known`]).
+    fn recall(&self) -> Option<Arc<dyn Recall>> {
+        None
+    }
 
     /// As [`Append::append`], waiting for the answer on this thread.
     ///

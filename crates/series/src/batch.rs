@@ -4,15 +4,16 @@
 //!   labels   [canonical bytes of series 0][… of series 1]…
 //!   series   {labels: range, id, samples: range}…
 //!   columns  timestamps […], values […]
-//!   beside   histograms, exemplars: rare, so they are found by the number of their series
+//!   beside   histograms, exemplars, spellings: rare, so they are found by the number of their series
 //! ```
 //!
-//! A batch is reused: [`Batch::clear`] keeps every buffer.
+//! A series that the receiving store knows already may be named by its number instead of its labels. A batch is reused: [`Batch::clear`] keeps every buffer.
 
 use std::ops::Range;
 
 use crate::exemplar::Exemplar;
 use crate::histogram::{Histogram, HistogramSample};
+use crate::known::{KnownSeries, Spelling};
 use crate::labels::{Labels, LabelsRef, put_text};
 use crate::metadata::Metadata;
 use crate::time::Timestamp;
@@ -27,6 +28,7 @@ pub struct Batch {
     values: Vec<f64>,
     histograms: Beside<HistogramSample>,
     exemplars: Beside<Exemplar>,
+    spellings: Beside<Spelling>,
     metadata: Vec<Metadata>,
 }
 
@@ -35,8 +37,12 @@ pub struct Batch {
 pub struct BatchSeries<'a> {
     /// The series' identity.
     pub id: SeriesId,
-    /// Its labels.
+    /// Its labels; empty where `known` says which series it is.
     pub labels: LabelsRef<'a>,
+    /// The series' number in the store that the batch is for.
+    pub known: Option<KnownSeries>,
+    /// How a sender spelled the labels, where the store may want to remember that.
+    pub spelling: Option<Spelling>,
     /// Milliseconds, in arrival order.
     pub timestamps: &'a [i64],
     /// Values beside the timestamps.
@@ -62,9 +68,14 @@ pub struct BatchTooLarge;
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     id: SeriesId,
+    /// The store's number, or [`UNKNOWN`].
+    number: u32,
     labels: (u32, u32),
     samples: (u32, u32),
 }
+
+/// Stands for no number. A store has fewer series.
+const UNKNOWN: u32 = u32::MAX;
 
 impl Batch {
     /// Empties the batch and keeps its memory.
@@ -75,6 +86,7 @@ impl Batch {
         self.values.clear();
         self.histograms.clear();
         self.exemplars.clear();
+        self.spellings.clear();
         self.metadata.clear();
     }
 
@@ -116,12 +128,56 @@ impl Batch {
         self.open(start)
     }
 
+    /// Opens a series that the store this batch is for has numbered: it needs no labels.
+    ///
+    /// # Errors
+    /// [`BatchTooLarge`].
+    #[inline]
+    pub fn begin_known(&mut self, known: KnownSeries) -> Result<(), BatchTooLarge> {
+        let at = u32::try_from(self.timestamps.len()).map_err(|_| BatchTooLarge)?;
+        let end = self.arena.len() as u32;
+        self.series.push(Entry { id: known.id, number: known.number, labels: (end, end), samples: (at, at) });
+        Ok(())
+    }
+
+    /// Notes how the labels of the series opened last were spelled, for a store that remembers that.
+    pub fn spelled(&mut self, spelling: Spelling) {
+        debug_assert!(!self.series.is_empty(), "spelled before begin");
+        self.spellings.push(self.series.len(), spelling);
+    }
+
+    /// Makes room for so many series and samples more.
+    pub fn reserve(&mut self, n_series: usize, n_samples: usize) {
+        self.series.reserve(n_series);
+        self.timestamps.reserve(n_samples);
+        self.values.reserve(n_samples);
+    }
+
     fn open(&mut self, start: usize) -> Result<SeriesId, BatchTooLarge> {
         let end = u32::try_from(self.arena.len()).map_err(|_| BatchTooLarge)?;
         let at = u32::try_from(self.timestamps.len()).map_err(|_| BatchTooLarge)?;
         let id = LabelsRef::trusted(&self.arena[start..]).id();
-        self.series.push(Entry { id, labels: (start as u32, end), samples: (at, at) });
+        self.series.push(Entry { id, number: UNKNOWN, labels: (start as u32, end), samples: (at, at) });
         Ok(id)
+    }
+
+    /// Adds a whole series of another batch, named by `labels`.
+    ///
+    /// # Errors
+    /// [`BatchTooLarge`].
+    pub fn push_series(&mut self, series: &BatchSeries<'_>, labels: LabelsRef<'_>) -> Result<(), BatchTooLarge> {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(labels.canonical());
+        let end = u32::try_from(self.arena.len()).map_err(|_| BatchTooLarge)?;
+        let at = u32::try_from(self.timestamps.len()).map_err(|_| BatchTooLarge)?;
+        let to = u32::try_from(self.timestamps.len() + series.timestamps.len()).map_err(|_| BatchTooLarge)?;
+        self.timestamps.extend_from_slice(series.timestamps);
+        self.values.extend_from_slice(series.values);
+        self.series.push(Entry { id: series.id, number: UNKNOWN, labels: (start as u32, end), samples: (at, to) });
+        let n_series = self.series.len();
+        series.histograms.iter().for_each(|item| self.histograms.push(n_series, item.clone()));
+        series.exemplars.iter().for_each(|item| self.exemplars.push(n_series, item.clone()));
+        Ok(())
     }
 
     /// Adds a sample to the series opened last; without an open series the sample is dropped (a caller's fault that
@@ -186,13 +242,23 @@ impl Batch {
         &self.metadata
     }
 
+    /// Time of the first float sample.
+    pub fn first_timestamp(&self) -> Option<i64> {
+        self.timestamps.first().copied()
+    }
+
+    // Inlined into loops over a batch: handed over in memory, the struct would be read before its parts are written, and
+    // the loop would wait for every cache miss of the series before.
     /// The `i`-th series; panics beyond [`Batch::n_series`] like a slice.
+    #[inline(always)]
     pub fn series(&self, i: usize) -> BatchSeries<'_> {
         let entry = self.series[i];
         let samples: Range<usize> = entry.samples.0 as usize..entry.samples.1 as usize;
         BatchSeries {
             id: entry.id,
             labels: LabelsRef::trusted(&self.arena[entry.labels.0 as usize..entry.labels.1 as usize]),
+            known: (entry.number != UNKNOWN).then_some(KnownSeries { number: entry.number, id: entry.id }),
+            spelling: self.spellings.of(i).first().copied(),
             timestamps: &self.timestamps[samples.clone()],
             values: &self.values[samples],
             histograms: self.histograms.of(i),
@@ -201,6 +267,7 @@ impl Batch {
     }
 
     /// All series in order.
+    #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = BatchSeries<'_>> {
         (0..self.series.len()).map(|i| self.series(i))
     }
@@ -243,10 +310,13 @@ impl<T> Beside<T> {
         }
     }
 
+    #[inline]
     fn of(&self, i: usize) -> &[T] {
-        if self.series.is_empty() {
-            return &[];
-        }
+        if self.series.is_empty() { &[] } else { self.find(i) }
+    }
+
+    #[cold]
+    fn find(&self, i: usize) -> &[T] {
         let start = self.series.partition_point(|&series| (series as usize) < i);
         let end = self.series.partition_point(|&series| (series as usize) <= i);
         &self.items[start..end]

@@ -14,6 +14,7 @@ mod clock;
 mod exemplar;
 mod grid;
 mod histogram;
+mod known;
 mod labels;
 mod matcher;
 mod metadata;
@@ -30,6 +31,7 @@ pub use grid::{Grid, GridFill};
 pub use histogram::{
     BUCKETS_MAX, Buckets, CUSTOM_BUCKETS, Histogram, HistogramError, HistogramSample, ResetHint, Span,
 };
+pub use known::{KnownSeries, Recall, Spelling};
 pub use labels::{LabelError, Labels, LabelsBuilder, LabelsRef, METRIC_NAME, put_canonical};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};

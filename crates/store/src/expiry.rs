@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use series::Timestamp;
 
-use crate::compact::{self, End, Merge, Run};
+use crate::compact::{self, End, Run};
 use crate::error::StoreError;
 use crate::retention::{Keep, KeepTimes};
 use crate::rollup::OpenRollup;
@@ -31,6 +31,14 @@ impl Shared {
     pub(crate) fn expiry_now(&self) -> Option<Timestamp> {
         let held = lock(&self.expiry_held).is_some_and(|until| Instant::now() < until);
         (!held).then(|| self.clock.now())
+    }
+
+    /// Whether a pass over the day would drop samples of some series: their roll-ups must be made by then.
+    pub(crate) fn expires(&self, day: &Day) -> bool {
+        let Some(now) = self.expiry_now() else { return false };
+        let retention = self.retention();
+        let raw = std::iter::once(retention.times.raw).chain(retention.rules.iter().map(|rule| rule.times.raw));
+        raw.into_iter().any(|keep| keep.is_over(day.end(), now))
     }
 
     /// Drops what the day's keep times say, after its roll-ups are made where they are kept longer than the samples.
@@ -58,7 +66,7 @@ impl Shared {
         if !self.holds_expired(day, now)? {
             return Ok(End::Done { samples_in: 0, samples_out: 0 });
         }
-        self.pass(day, &Merge { runs: 0..day.runs.len(), level: 2 }, layers)
+        self.pass_with_rollups(day, layers)
     }
 
     fn drop_files(&self, runs: &[Run], rollups: [Vec<Arc<OpenRollup>>; 2]) -> Result<End, StoreError> {

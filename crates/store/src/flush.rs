@@ -45,9 +45,11 @@ pub(crate) fn flush_table(shared: &Shared, table: &Arc<Memtable>) -> Result<(), 
     let Some((first_lsn, last_lsn)) = table.lsns() else { return Ok(()) };
     let mut numbers = table.numbers();
     add_to_dictionary(shared, &mut numbers, last_lsn)?;
-    let adds = put_table(shared, table, &numbers, (first_lsn, last_lsn))?;
+    let mut adds = put_table(shared, table, &numbers, (first_lsn, last_lsn))?;
+    let at = shared.clock.now().0;
+    adds.iter_mut().for_each(|entry| entry.committed_at = at);
     let files = adds.iter().map(|entry| OpenFile::open(&shared.disk, entry.clone())).collect::<Result<Vec<_>, _>>()?;
-    commit(shared, Change { adds, removes: Vec::new(), flushed: Some(last_lsn), operation: "WRITE" })?;
+    commit(shared, Change { adds, removes: Vec::new(), flushed: Some(last_lsn), operation: "WRITE", at })?;
     shared.tables.state.flushed(table, files);
     Ok(())
 }
@@ -59,6 +61,8 @@ pub(crate) struct Change {
     /// Last log position now in files, when it moves.
     pub(crate) flushed: Option<u64>,
     pub(crate) operation: &'static str,
+    /// When, in milliseconds.
+    pub(crate) at: i64,
 }
 
 /// Commits to the chunk table; an unknown outcome is asked again with the same id until it is known.
@@ -70,7 +74,7 @@ pub(crate) fn commit(shared: &Shared, change: Change) -> Result<(), StoreError> 
         adds: change.adds,
         removes: change.removes,
         operation: change.operation,
-        at: shared.clock.now().0,
+        at: change.at,
         id: shared.ids.next(),
     };
     let mut last = shared.tables.chunks.commit(commit.clone());

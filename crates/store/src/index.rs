@@ -15,6 +15,7 @@ use roaring::RoaringBitmap;
 use series::{Labels, LabelsRef, Matcher, SeriesId, TimeRange};
 
 use crate::postings::Postings;
+use crate::spellings::{self, Spellings};
 
 /// Dense number of a series inside this process.
 pub(crate) type SeriesNumber = u32;
@@ -26,6 +27,8 @@ pub(crate) struct SeriesIndex {
     by_id: HashMap<u64, SeriesNumber, IdHash>,
     postings: Postings,
     label_bytes: u64,
+    /// How senders spell the series.
+    pub(crate) spellings: Spellings,
 }
 
 /// One series.
@@ -47,6 +50,11 @@ impl SeriesIndex {
     /// The series with number `number`.
     pub(crate) fn entry(&self, number: SeriesNumber) -> &Entry {
         &self.entries[number as usize]
+    }
+
+    /// The series with number `number`, if there is one.
+    pub(crate) fn get(&self, number: SeriesNumber) -> Option<&Entry> {
+        self.entries.get(number as usize)
     }
 
     /// As [`SeriesIndex::find`], looking at the series after `before` first: scrapes come in the same order again and
@@ -165,7 +173,8 @@ impl SeriesIndex {
     pub(crate) fn bytes(&self) -> u64 {
         // Beside its labels a series has its entry, a slot by id, a bitmap bit a label and the allocator's share.
         const SERIES_BYTES: u64 = 144;
-        self.label_bytes + self.entries.len() as u64 * SERIES_BYTES + self.postings.bytes()
+        let spelled = self.spellings.len() * spellings::BYTES_EACH;
+        self.label_bytes + self.entries.len() as u64 * SERIES_BYTES + self.postings.bytes() + spelled
     }
 }
 

@@ -35,12 +35,25 @@ pub struct StoreOptions {
     pub tiers: Option<TierOptions>,
     /// How long samples and roll-ups are kept.
     pub retention: Retention,
+    /// When the roll-ups of a day are written.
+    pub rollups: RollupTime,
     /// Whether flushes and compactions run by themselves; otherwise only when asked for.
     pub background: bool,
     /// Exemplars kept, of all series; the oldest make room.
     pub exemplars_max: usize,
     /// When the log is synced.
     pub sync: wal::SyncMode,
+}
+
+/// When the roll-ups of a closed day are written. Until then they are worked out from its samples whenever they are
+/// asked for, with the same result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RollupTime {
+    /// Before the day's samples expire. At fifteen seconds a sample they would take twice the room of the samples.
+    #[default]
+    BeforeExpiry,
+    /// As soon as the day is closed, for queries over long times and for other engines.
+    Daily,
 }
 
 impl Default for StoreOptions {
@@ -58,6 +71,7 @@ impl Default for StoreOptions {
             cache_bytes: 64 << 20,
             tiers: None,
             retention: Retention::default(),
+            rollups: RollupTime::default(),
             background: true,
             exemplars_max: 100_000,
             sync: wal::SyncMode::Always,

@@ -31,8 +31,10 @@
 
 mod beside;
 
+use std::sync::Arc;
+
 use codec::varint;
-use series::{Batch, LabelsRef, Metadata, MetricType, SeriesId, Timestamp};
+use series::{Batch, LabelsRef, Metadata, MetricType, Recall, SeriesId, Timestamp};
 
 use crate::index::SeriesNumber;
 
@@ -60,6 +62,8 @@ pub(crate) struct LogBatch {
     pub(crate) numbers: Vec<SeriesNumber>,
     /// Identity of each series (differs from the hash after a collision).
     pub(crate) ids: Vec<SeriesId>,
+    /// Who knows the labels of series that the batch names by number.
+    pub(crate) names: Arc<dyn Recall>,
 }
 
 /// Which series the current segment describes already.
@@ -97,7 +101,9 @@ impl LogBatch {
     fn put_series(&self, first_local: u32, new: &[usize], buf: &mut Vec<u8>) {
         let mut plain = Vec::with_capacity(new.len() * 256);
         for &i in new {
-            let labels = self.batch.series(i).labels.canonical();
+            // Every number comes from the index, which forgets none.
+            let Some(labels) = self.names.labels_of(self.numbers[i]) else { continue };
+            let labels = labels.canonical();
             plain.extend_from_slice(&self.ids[i].0.to_le_bytes());
             varint::put_u64(labels.len() as u64, &mut plain);
             plain.extend_from_slice(labels);
@@ -111,12 +117,13 @@ impl LogBatch {
     }
 
     fn put_samples(&self, segment: &SegmentSeries, buf: &mut Vec<u8>) {
-        let base = self.batch.iter().find_map(|run| run.timestamps.first().copied()).unwrap_or(0);
+        let base = self.batch.first_timestamp().unwrap_or(0);
         varint::put_u64(self.batch.n_samples() as u64, buf);
         varint::put_i64(base, buf);
         buf.reserve(self.batch.n_samples() * 10);
         let (mut expected, mut before) = (0_i64, base);
-        for (run, &number) in self.batch.iter().zip(&self.numbers) {
+        for (i, &number) in self.numbers.iter().enumerate() {
+            let run = self.batch.series(i);
             let local = i64::from(segment.local[number as usize]) - 1;
             let mut series = if local == expected { 0 } else { HAS_LOCAL };
             for (&at, &value) in run.timestamps.iter().zip(run.values) {

@@ -21,7 +21,7 @@ use crate::exemplars;
 use crate::flush::{self, APP_ID};
 use crate::folder::DataFolder;
 use crate::metadata_file;
-use crate::options::StoreOptions;
+use crate::options::{RollupTime, StoreOptions};
 use crate::payload::LogBatch;
 use crate::recover::{self, Replayer};
 use crate::retention::Retention;
@@ -177,6 +177,7 @@ impl Store {
             ChunkCache::new(options.cache_bytes),
             options.exemplars_max,
             damage,
+            ids.next() as u64,
         ));
         let start = Arc::clone(&tables.start);
         let kept = metadata_file::read(&*storage);
@@ -523,6 +524,11 @@ impl Shared {
     /// How long samples and roll-ups are kept.
     pub(crate) fn retention(&self) -> &Retention {
         &self.options.retention
+    }
+
+    /// When roll-ups are written.
+    pub(crate) fn rollups(&self) -> RollupTime {
+        self.options.rollups
     }
 
     /// Where and when files move.

@@ -37,6 +37,8 @@ pub(crate) struct Tables {
     pub(crate) start: Arc<Start>,
     /// What cannot be read.
     pub(crate) damage: Damage,
+    /// See [`series::Recall::seed`].
+    pub(crate) spelling_seed: u64,
     index: RwLock<SeriesIndex>,
     metadata: RwLock<BTreeMap<String, Metadata>>,
     /// Whether metadata changed since it was last written to disk.
@@ -55,6 +57,7 @@ impl Tables {
         cache: ChunkCache,
         exemplars_max: usize,
         damage: Damage,
+        spelling_seed: u64,
     ) -> Self {
         Self {
             chunks,
@@ -64,6 +67,7 @@ impl Tables {
             cache: Arc::new(cache),
             start: Arc::default(),
             damage,
+            spelling_seed,
             index: RwLock::new(index),
             metadata: RwLock::default(),
             metadata_is_new: AtomicBool::new(false),
@@ -85,7 +89,8 @@ impl Tables {
         {
             let index = self.index();
             let mut filler = active.filler();
-            for (run, &number) in logged.batch.iter().zip(&logged.numbers) {
+            for (i, &number) in logged.numbers.iter().enumerate() {
+                let run = logged.batch.series(i);
                 insert(&mut filler, &index, number, run.timestamps, run.values);
                 insert_histograms(&mut filler, &index, number, run.histograms);
                 if !run.exemplars.is_empty() {

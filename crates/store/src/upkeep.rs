@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::compact::{self, DayPass, End, Merge, Run};
 use crate::error::StoreError;
+use crate::options::RollupTime;
 use crate::rollup::OpenRollup;
 use crate::rows::DAY;
 use crate::state::Layers;
@@ -248,14 +249,25 @@ impl Shared {
         Ok(merged)
     }
 
-    /// Runs one merge; level 2 takes the whole day and makes its roll-ups.
+    /// Runs one merge. One of the whole day makes its roll-ups where they are wanted by now, and anew where there are any.
     pub(crate) fn pass(&self, day: &Day, merge: &Merge, layers: &Layers) -> Result<End, StoreError> {
+        let has_some = day.rollups.iter().any(|files| !files.is_empty());
+        let wanted = has_some || self.rollups() == RollupTime::Daily || self.expires(day);
+        let rolls = merge.level == 2 && wanted;
+        self.run_pass(day, merge, layers, rolls)
+    }
+
+    /// Runs a merge of the whole day that makes its roll-ups: what expires is in them then.
+    pub(crate) fn pass_with_rollups(&self, day: &Day, layers: &Layers) -> Result<End, StoreError> {
+        self.run_pass(day, &Merge { runs: 0..day.runs.len(), level: 2 }, layers, true)
+    }
+
+    fn run_pass(&self, day: &Day, merge: &Merge, layers: &Layers, rolls: bool) -> Result<End, StoreError> {
         let runs = &day.runs[merge.runs.clone()];
         self.check_room(runs)?;
-        let whole = merge.level == 2;
-        let rollups = if whole { day.rollups.clone() } else { Default::default() };
+        let rollups = if rolls { day.rollups.clone() } else { Default::default() };
         let tombstones = Arc::clone(&layers.tombstones);
-        let pass = DayPass { shared: self, day: day.number, runs, level: merge.level, whole, tombstones, rollups };
+        let pass = DayPass { shared: self, day: day.number, runs, level: merge.level, rolls, tombstones, rollups };
         let end = pass.run()?;
         if let End::Done { samples_in, samples_out } = end {
             self.tally.passes.fetch_add(1, Ordering::Relaxed);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use series::{
-    Append, AppendError, Appended, Batch, BatchSeries, Clock, HistogramSample, Millis, RejectionReason, Timestamp,
+    Append, AppendError, Appended, Batch, BatchSeries, Clock, HistogramSample, KnownSeries, Labels, LabelsRef, Millis,
+    Recall, RejectionReason, Spelling, Timestamp,
 };
 
 use crate::index::{SeriesIndex, SeriesNumber};
@@ -58,6 +59,10 @@ struct Bounds {
 }
 
 impl Append for Writer {
+    fn recall(&self) -> Option<Arc<dyn Recall>> {
+        Some(Arc::clone(&self.tables) as Arc<dyn Recall>)
+    }
+
     fn append(&self, batch: Batch, done: Box<dyn FnOnce(Result<Appended, AppendError>) + Send>) {
         let Some(log) = self.start.log() else {
             self.counts.failed_batches.fetch_add(1, Ordering::Relaxed);
@@ -97,6 +102,27 @@ impl Append for Writer {
     }
 }
 
+impl Recall for Tables {
+    fn seed(&self) -> u64 {
+        self.spelling_seed
+    }
+
+    fn recall(&self, spellings: &[Spelling], known: &mut Vec<Option<KnownSeries>>) {
+        known.clear();
+        let index = self.index();
+        let mut before = None;
+        known.extend(spellings.iter().map(|&spelling| {
+            let number = index.spellings.find_after(before, spelling)?;
+            before = Some(number);
+            Some(KnownSeries { number, id: index.entry(number).id })
+        }));
+    }
+
+    fn labels_of(&self, number: u32) -> Option<Labels> {
+        self.index().get(number).map(|entry| entry.labels.clone())
+    }
+}
+
 impl Writer {
     fn overloaded(&self) -> Option<AppendError> {
         let queued_bytes = self.tables.state.memory_bytes();
@@ -108,50 +134,53 @@ impl Writer {
     /// copied.
     fn admit(&self, batch: Batch) -> (LogBatch, Appended) {
         let bounds = self.bounds();
-        let (mut numbers, mut ids) = (Vec::with_capacity(batch.n_series()), Vec::with_capacity(batch.n_series()));
-        let mut clean = true;
-        let mut unknown = false;
-        {
+        let mut logged = self.logged(Batch::default(), batch.n_series());
+        let clean = {
             let index = self.tables.index();
-            for run in batch.iter() {
-                match index.find_after(numbers.last().copied(), run.id, run.labels) {
-                    Some(number) => {
-                        let entry = index.entry(number);
-                        clean &= bounds.all_inside(&run, entry.last());
-                        numbers.push(number);
-                        ids.push(entry.id);
-                    }
-                    None => {
-                        unknown = true;
-                        break;
-                    }
-                }
-            }
-        }
-        if clean && !unknown {
-            return (LogBatch { batch, numbers, ids }, Appended::default());
+            (0..batch.n_series()).all(|i| {
+                let run = batch.series(i);
+                let Some(number) = find(&index, logged.numbers.last().copied(), &run) else { return false };
+                let entry = index.entry(number);
+                logged.numbers.push(number);
+                logged.ids.push(entry.id);
+                let is_learnt = run.spelling.is_none() || index.spellings.has(number);
+                is_learnt && bounds.all_inside(&run, entry.last())
+            })
+        };
+        if clean {
+            logged.batch = batch;
+            return (logged, Appended::default());
         }
         self.admit_slowly(&batch, &bounds)
     }
 
+    fn logged(&self, batch: Batch, n_series: usize) -> LogBatch {
+        let (numbers, ids) = (Vec::with_capacity(n_series), Vec::with_capacity(n_series));
+        LogBatch { batch, numbers, ids, names: Arc::clone(&self.tables) as Arc<dyn Recall> }
+    }
+
     fn admit_slowly(&self, batch: &Batch, bounds: &Bounds) -> (LogBatch, Appended) {
         let mut answer = Appended::default();
-        let mut admitted = LogBatch { batch: Batch::default(), numbers: Vec::new(), ids: Vec::new() };
+        let mut admitted = self.logged(Batch::default(), batch.n_series());
         let mut index = self.tables.index_mut();
         for run in batch.iter() {
-            if is_without_samples(&run) && index.find(run.id, run.labels).is_none() {
+            let known = find(&index, admitted.numbers.last().copied(), &run);
+            if is_without_samples(&run) && known.is_none() {
                 // Exemplars alone make no series.
                 self.tables.exemplars.drop_homeless(run.exemplars.len() as u64);
                 continue;
             }
-            if !bounds.any_inside(&run) && index.find(run.id, run.labels).is_none() {
+            if known.is_none() && !bounds.any_inside(&run) {
                 // Only counted: a sender whose samples are all refused takes no places in the index.
-                copy_inside(bounds, &run, None, &mut Batch::default(), &mut answer);
+                copy_inside(bounds, &run, run.labels, None, &mut Batch::default(), &mut answer);
                 continue;
             }
-            let Some(number) = self.number(&mut index, &run, &mut answer) else { continue };
+            let Some(number) = known.or_else(|| self.number(&mut index, &run, &mut answer)) else { continue };
+            if let Some(spelling) = run.spelling {
+                index.spellings.learn(number, spelling);
+            }
             let entry = index.entry(number);
-            if copy_inside(bounds, &run, entry.last(), &mut admitted.batch, &mut answer) {
+            if copy_inside(bounds, &run, entry.labels.as_ref(), entry.last(), &mut admitted.batch, &mut answer) {
                 admitted.numbers.push(number);
                 admitted.ids.push(entry.id);
             }
@@ -163,10 +192,8 @@ impl Writer {
         (admitted, answer)
     }
 
+    /// Gives a new series a number, unless there are too many.
     fn number(&self, index: &mut SeriesIndex, run: &BatchSeries<'_>, answer: &mut Appended) -> Option<SeriesNumber> {
-        if let Some(number) = index.find(run.id, run.labels) {
-            return Some(number);
-        }
         let known = index.len() as u64;
         if known >= self.options.series_max || index.bytes() >= self.options.index_bytes {
             let limit = self.options.series_max.min(known);
@@ -230,6 +257,16 @@ impl Bounds {
     }
 }
 
+/// The number of a run's series, by its number or by its labels. A number that belongs to another series (of another
+/// store) is none.
+#[inline]
+fn find(index: &SeriesIndex, before: Option<SeriesNumber>, run: &BatchSeries<'_>) -> Option<SeriesNumber> {
+    match run.known {
+        Some(known) => index.get(known.number).filter(|entry| entry.id == known.id).map(|_| known.number),
+        None => index.find_after(before, run.id, run.labels),
+    }
+}
+
 fn is_without_samples(run: &BatchSeries<'_>) -> bool {
     run.timestamps.is_empty() && run.histograms.is_empty()
 }
@@ -238,6 +275,7 @@ fn is_without_samples(run: &BatchSeries<'_>) -> bool {
 fn copy_inside(
     bounds: &Bounds,
     run: &BatchSeries<'_>,
+    labels: LabelsRef<'_>,
     last: Option<i64>,
     admitted: &mut Batch,
     answer: &mut Appended,
@@ -245,19 +283,19 @@ fn copy_inside(
     let mut is_open = false;
     // A copy is never larger than the batch it comes from, so the arena cannot overflow.
     let mut open = |admitted: &mut Batch| {
-        is_open = is_open || admitted.begin_labels(&run.labels.to_owned()).is_ok();
+        is_open = is_open || admitted.begin_canonical(labels).is_ok();
         is_open
     };
     for (&at, &value) in run.timestamps.iter().zip(run.values) {
         match bounds.check(at, last) {
-            Some(reason) => answer.reject(reason, 1, run.labels),
+            Some(reason) => answer.reject(reason, 1, labels),
             None if open(admitted) => admitted.push(Timestamp(at), value),
             None => {}
         }
     }
     for sample in run.histograms {
         match bounds.check_histogram(sample, last) {
-            Some(reason) => answer.reject(reason, 1, run.labels),
+            Some(reason) => answer.reject(reason, 1, labels),
             None if open(admitted) => admitted.push_histogram(sample.at, sample.histogram.clone()),
             None => {}
         }

@@ -107,8 +107,8 @@ impl Streams {
     /// dropped and counted, as are those more than ten minutes after `now`.
     pub fn push(&mut self, now: Timestamp, batch: &Batch, out: &mut Vec<Emission>) {
         let said = out.len();
-        for series in batch.iter() {
-            self.push_series(now, &series);
+        for i in 0..batch.n_series() {
+            self.push_series(now, &batch.series(i));
         }
         let Self { standing, stats, .. } = self;
         let mut closed = false;
@@ -151,7 +151,7 @@ impl Streams {
             return true;
         }
         let mut taken = true;
-        for &(query, slot) in &route.targets {
+        for &(query, slot) in route.targets.iter() {
             if let Some(standing) = self.standing.get_mut(query as usize) {
                 taken &= standing.take(slot, series, now, &mut self.stats);
                 self.bytes_since += size_of_val(series.timestamps) * 2;
@@ -184,7 +184,7 @@ impl Streams {
             self.bytes_since +=
                 (standing.n_groups() - groups_before) * 512 + (standing.n_series() - series_before) * 128;
         }
-        Route { targets: targets.into_boxed_slice(), refused_at: refused.then_some(self.releases) }
+        Route { targets: targets.into(), refused_at: refused.then_some(self.releases) }
     }
 
     fn after(&mut self, closed: bool, said: usize) {

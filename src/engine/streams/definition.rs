@@ -102,6 +102,11 @@ pub(crate) fn check(settings: &StreamSettings) -> Result<(), EngineError> {
     Streams::new(load(settings)?, limits(settings)).map(drop).map_err(fault)
 }
 
+/// What the standing queries of the settings select.
+pub(crate) fn selectors(settings: &StreamSettings) -> Result<Vec<Vec<Matcher>>, EngineError> {
+    Ok(load(settings)?.into_iter().map(|spec| spec.matchers).collect())
+}
+
 /// All standing queries of the settings.
 pub(super) fn load(settings: &StreamSettings) -> Result<Vec<StreamSpec>, EngineError> {
     let mut specs = Vec::new();

@@ -13,7 +13,7 @@ fn samples_of(batch: &Batch) -> Vec<(Labels, u64, Vec<i64>, Vec<u64>)> {
 
 fn usual(message: &[u8], limits: &Limits) -> Option<(Decoded, Batch)> {
     let mut batch = Batch::default();
-    let decoded = decode(message, limits, &mut batch)?;
+    let decoded = Usual::default().decode(message, limits, &mut batch)?;
     Some((decoded, batch))
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
 use ingest::{Decoded, Decoder, IngestError, Limits, RequestHead};
-use series::{AppendError, Appended, Batch};
+use series::{AppendError, Appended, Batch, Recall};
 
 use super::answer::Refusal;
 use crate::fault::Fault;
@@ -22,18 +22,20 @@ pub(crate) struct DecoderPool {
     idle: Mutex<Vec<Decoder>>,
     turns: Semaphore,
     n_decoders: usize,
+    recall: Option<Arc<dyn Recall>>,
 }
 
 impl DecoderPool {
-    pub(crate) fn new() -> Self {
+    /// Decoders for the write side that has this memory.
+    pub(crate) fn new(recall: Option<Arc<dyn Recall>>) -> Self {
         let n_decoders = std::thread::available_parallelism().map_or(2, usize::from).max(2);
-        Self { idle: Mutex::new(Vec::new()), turns: Semaphore::new(n_decoders), n_decoders }
+        Self { idle: Mutex::new(Vec::new()), turns: Semaphore::new(n_decoders), n_decoders, recall }
     }
 
     /// A decoder that panicked is dropped with its half-filled buffers, not given back.
     fn with<T>(&self, work: impl FnOnce(&mut Decoder) -> T) -> T {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut decoder = idle.unwrap_or_else(|| Decoder::new(Limits::default()));
+        let mut decoder = idle.unwrap_or_else(|| Decoder::new(Limits::default()).recalling(self.recall.clone()));
         let result = work(&mut decoder);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < self.n_decoders {

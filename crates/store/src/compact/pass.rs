@@ -34,10 +34,10 @@ pub(crate) struct DayPass<'a> {
     pub(crate) runs: &'a [Run],
     pub(crate) level: u8,
     /// Whether `runs` are all of the day and its roll-ups are wanted.
-    pub(crate) whole: bool,
+    pub(crate) rolls: bool,
     /// Deletions as of when the runs were listed, or later.
     pub(crate) tombstones: Arc<Tombstones>,
-    /// Roll-up files of the day, by resolution; looked at in a whole pass only.
+    /// Roll-up files of the day, by resolution; looked at when roll-ups are made.
     pub(crate) rollups: [Vec<Arc<OpenRollup>>; 2],
 }
 
@@ -113,7 +113,7 @@ impl DayPass<'_> {
         for file in inputs {
             ids.extend(file.file.keys()?.series().map(|(id, _)| id));
         }
-        for file in self.rollups.iter().flatten().filter(|_| self.whole) {
+        for file in self.rollups.iter().flatten().filter(|_| self.rolls) {
             ids.extend(file.file.series()?);
         }
         ids.sort_unstable();
@@ -151,7 +151,7 @@ impl DayPass<'_> {
         }
         for (named, runs) in block.iter().zip(runs) {
             let merged = histograms::merge_samples(runs);
-            if self.whole {
+            if self.rolls {
                 self.roll(named, &merged.floats, sinks)?;
             }
             if self.is_over(named.times.raw) {
@@ -246,7 +246,7 @@ impl DayPass<'_> {
         let (disk, state) = (&self.shared.disk, &self.shared.tables.state);
         let entries = sinks.chunks.files()?.into_iter();
         let new = entries.map(|entry| OpenFile::open(disk, entry)).collect::<Result<_, _>>()?;
-        for (i, mut sink) in sinks.rollups.into_iter().enumerate().filter(|_| self.whole) {
+        for (i, mut sink) in sinks.rollups.into_iter().enumerate().filter(|_| self.rolls) {
             let entries = sink.files()?.into_iter();
             let new = entries.map(|entry| OpenRollup::open(disk, entry)).collect::<Result<_, _>>()?;
             let old = self.rollups[i].clone();

@@ -88,7 +88,7 @@ impl<'a, F: Growing> Sink<'a, F> {
         let Stamp { day, level, lsns, cleaned } = self.stamp;
         let (date, id, min_ts) = (date_of(day), self.shared.ids.next(), file.min_ts);
         let mut entry = self.table.put_file(Some(&date), level, min_ts, id, file, lsns.0, lsns.1)?;
-        entry.cleaned = cleaned;
+        (entry.cleaned, entry.committed_at) = (cleaned, self.shared.clock.now().0);
         self.put.push(entry);
         Ok(())
     }

@@ -40,17 +40,13 @@ pub(super) struct Tail {
     misfits: u8,
 }
 
-/// One sample's bytes.
-pub(super) struct Packed {
-    bytes: [u8; SAMPLE_BYTES_MAX],
+/// Where a sample's bytes are written, and how many there are. What lies behind them may be overwritten.
+struct Packer<'a> {
+    bytes: &'a mut [u8; SAMPLE_BYTES_MAX],
     len: usize,
 }
 
-impl Packed {
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-
+impl Packer<'_> {
     #[inline]
     fn put(&mut self, value: u64, n_bytes: usize) {
         self.bytes[self.len..self.len + 8].copy_from_slice(&value.to_le_bytes());
@@ -64,18 +60,18 @@ impl Tail {
         self.at
     }
 
-    /// Packs the next sample.
+    /// Packs the next sample into the front of `bytes`; answers how many of them it takes.
     #[inline]
-    pub(super) fn pack(&mut self, at: i64, value: f64) -> Packed {
-        let mut packed = Packed { bytes: [0; SAMPLE_BYTES_MAX], len: 1 };
+    pub(super) fn pack(&mut self, at: i64, value: f64, bytes: &mut [u8; SAMPLE_BYTES_MAX]) -> usize {
+        let mut packed = Packer { bytes, len: 1 };
         let time = self.pack_time(at, &mut packed);
         let value = self.pack_value(value, &mut packed);
         packed.bytes[0] = time << 4 | value;
-        packed
+        packed.len
     }
 
     #[inline]
-    fn pack_time(&mut self, at: i64, packed: &mut Packed) -> u8 {
+    fn pack_time(&mut self, at: i64, packed: &mut Packer<'_>) -> u8 {
         let step = at.wrapping_sub(self.at);
         let change = zigzag(step.wrapping_sub(self.step));
         (self.at, self.step) = (at, step);
@@ -92,7 +88,7 @@ impl Tail {
     }
 
     #[inline]
-    fn pack_value(&mut self, value: f64, packed: &mut Packed) -> u8 {
+    fn pack_value(&mut self, value: f64, packed: &mut Packer<'_>) -> u8 {
         let bits = value.to_bits();
         if bits == self.bits {
             return 0;
@@ -195,7 +191,9 @@ mod tests {
     fn pack(samples: &[(i64, f64)]) -> Vec<u8> {
         let (mut tail, mut bytes) = (Tail::default(), Vec::new());
         for &(at, value) in samples {
-            bytes.extend_from_slice(tail.pack(at, value).as_bytes());
+            let mut packed = [0; SAMPLE_BYTES_MAX];
+            let len = tail.pack(at, value, &mut packed);
+            bytes.extend_from_slice(&packed[..len]);
         }
         bytes
     }

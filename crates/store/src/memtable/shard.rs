@@ -9,7 +9,7 @@
 //! Growing never copies and frees nothing: blocks of a series get larger as it grows, and all slabs go when the table is
 //! dropped. A series without samples costs nothing unless one of its 255 neighbours has some.
 
-use super::packed::{PADDING, Tail, unpack};
+use super::packed::{PADDING, SAMPLE_BYTES_MAX, Tail, unpack};
 use series::Columns;
 
 /// Series of a page.
@@ -76,26 +76,19 @@ impl Shard {
             series.is_unsorted |= at <= series.tail.at();
         }
         series.n_samples += 1;
-        let packed = series.tail.pack(at, value);
-        let mut rest = packed.as_bytes();
-        loop {
-            let block_bytes = BLOCK_BYTES[usize::from(series.ordinal)];
-            let used = usize::from(series.used);
-            let n = rest.len().min(block_bytes - used);
-            let start = offset_of(series.last_block);
-            let slab = &mut self.slabs[slab_of(series.last_block)];
-            slab[start + used..start + used + n].copy_from_slice(&rest[..n]);
-            series.used += n as u16;
-            rest = &rest[n..];
-            if rest.is_empty() {
-                return taken;
-            }
-            let larger = (usize::from(series.ordinal) + 1).min(BLOCK_BYTES.len() - 1);
-            let next = take_block(&mut self.slabs, &mut self.units_used, BLOCK_BYTES[larger]);
-            self.slabs[slab_of(series.last_block)][start..start + LINK_BYTES].copy_from_slice(&next.to_le_bytes());
-            (series.last_block, series.ordinal, series.used) = (next, larger as u8, LINK_BYTES as u16);
-            taken += BLOCK_BYTES[larger];
+        let (start, used) = (offset_of(series.last_block), usize::from(series.used));
+        let block_bytes = BLOCK_BYTES[usize::from(series.ordinal)];
+        // Nearly always there is room for any sample: then it is packed in its place.
+        if used + SAMPLE_BYTES_MAX <= block_bytes
+            && let Some(slab) = self.slabs.get_mut(slab_of(series.last_block))
+            && let Some(place) = slab.get_mut(start + used..).and_then(<[u8]>::first_chunk_mut)
+        {
+            series.used += series.tail.pack(at, value, place) as u16;
+            return taken;
         }
+        let mut packed = [0; SAMPLE_BYTES_MAX];
+        let len = series.tail.pack(at, value, &mut packed);
+        taken + append(series, &packed[..len], &mut self.slabs, &mut self.units_used)
     }
 
     #[cold]
@@ -149,6 +142,27 @@ impl Copied {
             Columns { timestamps: Vec::with_capacity(self.n_samples), values: Vec::with_capacity(self.n_samples) };
         unpack(&self.bytes, self.len, &mut out);
         out
+    }
+}
+
+/// Appends bytes to a series' last block and to new ones; answers how many bytes of memory those take.
+fn append(series: &mut Series, mut rest: &[u8], slabs: &mut Vec<Box<[u8]>>, units_used: &mut usize) -> usize {
+    let mut taken = 0;
+    loop {
+        let (start, used) = (offset_of(series.last_block), usize::from(series.used));
+        let n = rest.len().min(BLOCK_BYTES[usize::from(series.ordinal)] - used);
+        let slab = &mut slabs[slab_of(series.last_block)];
+        slab[start + used..start + used + n].copy_from_slice(&rest[..n]);
+        series.used += n as u16;
+        rest = &rest[n..];
+        if rest.is_empty() {
+            return taken;
+        }
+        let larger = (usize::from(series.ordinal) + 1).min(BLOCK_BYTES.len() - 1);
+        let next = take_block(slabs, units_used, BLOCK_BYTES[larger]);
+        slabs[slab_of(series.last_block)][start..start + LINK_BYTES].copy_from_slice(&next.to_le_bytes());
+        (series.last_block, series.ordinal, series.used) = (next, larger as u8, LINK_BYTES as u16);
+        taken += BLOCK_BYTES[larger];
     }
 }
 

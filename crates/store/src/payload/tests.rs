@@ -6,8 +6,23 @@ use wal::Payload as _;
 
 type Runs = Vec<(u8, Vec<(i64, u64)>)>;
 
+/// Series `n` is the metric `mn`.
+struct Names;
+
+impl Recall for Names {
+    fn seed(&self) -> u64 {
+        0
+    }
+
+    fn recall(&self, _: &[series::Spelling], _: &mut Vec<Option<series::KnownSeries>>) {}
+
+    fn labels_of(&self, number: u32) -> Option<series::Labels> {
+        series::Labels::from_pairs([("__name__", format!("m{number}"))]).ok()
+    }
+}
+
 fn batch_of(runs: &Runs) -> LogBatch {
-    let mut logged = LogBatch { batch: Batch::default(), numbers: Vec::new(), ids: Vec::new() };
+    let mut logged = LogBatch { batch: Batch::default(), numbers: Vec::new(), ids: Vec::new(), names: Arc::new(Names) };
     for (number, samples) in runs {
         let labels = series::Labels::from_pairs([("__name__", format!("m{number}"))]).expect("valid");
         let id = logged.batch.begin_labels(&labels).expect("small");
