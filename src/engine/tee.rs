@@ -139,7 +139,7 @@ impl Tee {
             batch,
             Box::new(move |outcome| {
                 if let Ok(appended) = &outcome {
-                    shared.offer(&send, copy, fits && appended.rejected.is_empty());
+                    shared.offer(&send, copy, fits && appended.rejected.is_empty() && appended.zeros == 0);
                 }
                 done(outcome);
             }),
@@ -304,6 +304,24 @@ mod tests {
         tee.append_wait(batch(&[-7, 5])).expect("written");
         assert!(feed.next(Duration::ZERO).is_none());
         assert_eq!(feed.missed(), range(-7, 6));
+    }
+
+    #[test]
+    fn zeros_that_the_store_put_go_to_the_streams_too() {
+        /// Says that it put a zero before each series.
+        struct Starting;
+        impl Append for Starting {
+            fn append(&self, batch: Batch, done: Box<dyn FnOnce(Result<Appended, AppendError>) + Send>) {
+                let zeros = (0..batch.n_series() as u32).map(|series| series::Zero { series, at: Timestamp(2) });
+                done(Ok(Appended { zeros: zeros.collect(), ..Appended::default() }));
+            }
+        }
+        let tee = Tee::new(Arc::new(Starting));
+        let feed = tee.feed().expect("first");
+        tee.append_wait(batch(&[5])).expect("written");
+        let seen = feed.next(Duration::ZERO).expect("queued");
+        let runs: Vec<_> = seen.iter().map(|run| (run.timestamps[0], run.values[0])).collect();
+        assert_eq!(runs, [(5, 1.0), (2, 0.0)]);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //!   demo, page   the first run, held to the generator's truth; the page in a real browser
 //!   prometheus   a real Prometheus as sender
 //!   senders      OpenTelemetry's SDK, InfluxDB's client, node_exporter as a target
+//!   starts       counters that say when they began
 //!   imports      files of all formats, into a folder and a server, of any age
 //! ```
 //!
@@ -35,6 +36,7 @@ mod prometheus;
 mod senders;
 mod server;
 mod starters;
+mod starts;
 mod streams;
 mod tidy;
 

@@ -174,7 +174,7 @@ fn take_items<'a>(
                 let taken = read_exemplar(item, exemplar_labels, sink.limits)?;
                 sink.exemplar(pairs, taken)?;
             }
-            4 => sink.histogram(pairs, item)?,
+            4 => sink.histogram(pairs, item, 0)?,
             _ => {}
         }
     }

@@ -2,13 +2,16 @@
 //!
 //! ```text
 //!   Request{symbols = 4, timeseries = 5}                                  fields 1–3 are those of 1.0 and reserved
-//!   TimeSeries{labels_refs = 1, samples = 2, histograms = 3, exemplars = 4, metadata = 5}
+//!   TimeSeries{labels_refs = 1, samples = 2, histograms = 3, exemplars = 4, metadata = 5, created_timestamp = 6}
 //!   Sample{value = 1 double, timestamp = 2 int64, start_timestamp = 3 int64}
 //!   Metadata{type = 1, help_ref = 3, unit_ref = 4}
 //! ```
 //!
 //! Texts are sent once, as symbols, and named by their number. They are checked once as well: a label is then two look-ups.
 //! The census comes first, as for 1.0, so the table of symbols is no larger than the limits allow.
+//!
+//! The time at which a counter began came with the series in the drafts (field 6, which Prometheus 3 sends) and comes with
+//! each sample in the final text. Both are taken, the sample's own first; gauges begin nowhere.
 //! Source: prometheus.io, "Remote write 2.0".
 
 use std::collections::HashSet;
@@ -47,6 +50,14 @@ struct Request<'a> {
     exemplar_labels: ExemplarLabels<'a>,
     /// Metadata taken already: metric name, type, help and unit by number. Senders repeat it for each series.
     seen: HashSet<[u64; 4]>,
+}
+
+/// What a series has beside labels and items.
+#[derive(Default)]
+struct Beside<'a> {
+    metadata: Option<Reader<'a>>,
+    /// Milliseconds; 0 when it names none.
+    created: i64,
 }
 
 /// Reads a message of 2.0.
@@ -132,7 +143,7 @@ fn read_symbols(message: &[u8], n_symbols: usize) -> Result<Vec<Option<&str>>, W
 
 impl<'a> Request<'a> {
     fn series(&mut self, series: Reader<'a>, sink: &mut Sink<'_>) -> Result<(), IngestError> {
-        let metadata = self.read_refs(series.clone(), sink.limits)?;
+        let Beside { metadata, created } = self.read_beside(series.clone(), sink.limits)?;
         let pairs = match resolve(&self.symbols, &self.refs, sink.limits, &mut self.labels) {
             Ok(pairs) => pairs,
             Err(reason) => {
@@ -146,10 +157,13 @@ impl<'a> Request<'a> {
         while let Some((number, item)) = items.bytes_field()? {
             match number {
                 2 => {
-                    let (at, value) = decode_sample(item)?;
+                    let (at, value, start) = decode_sample(item)?;
                     sink.sample(pairs, at, value)?;
+                    if (start != 0 || created != 0) && !is_gauge(metadata.as_ref())? {
+                        sink.start(at, if start == 0 { created } else { start });
+                    }
                 }
-                3 => sink.histogram(pairs, item)?,
+                3 => sink.histogram(pairs, item, created)?,
                 4 => {
                     let symbols = &self.symbols;
                     let taken = read_exemplar(item, symbols, &mut self.refs, &mut self.exemplar_labels, sink.limits)?;
@@ -164,19 +178,21 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
-    /// Gathers the series' references, at most a few more than labels are allowed; its metadata is handed back.
-    fn read_refs(&mut self, mut series: Reader<'a>, limits: &Limits) -> Result<Option<Reader<'a>>, WireError> {
-        let mut metadata = None;
+    /// Gathers the series' references, at most a few more than labels are allowed; what else is not an item is handed
+    /// back.
+    fn read_beside(&mut self, mut series: Reader<'a>, limits: &Limits) -> Result<Beside<'a>, WireError> {
+        let mut beside = Beside::default();
         self.refs.clear();
         let refs_max = 2 * limits.labels_per_series + 2;
         while let Some((number, payload)) = series.field()? {
             match (number, payload) {
                 (1, payload) => read_packed(payload, &series, refs_max, &mut self.refs)?,
-                (5, Payload::Bytes(message)) => metadata = Some(message),
+                (5, Payload::Bytes(message)) => beside.metadata = Some(message),
+                (6, Payload::Varint(millis)) => beside.created = millis as i64,
                 _ => {}
             }
         }
-        Ok(metadata)
+        Ok(beside)
     }
 }
 
@@ -239,29 +255,43 @@ fn read_exemplar<'a>(
     Ok(if odd.is_empty() { exemplar(labels, at, value) } else { None })
 }
 
+/// Time, value and start (0: none).
 #[inline]
-fn decode_sample(sample: Reader<'_>) -> Result<(Timestamp, f64), WireError> {
+fn decode_sample(sample: Reader<'_>) -> Result<(Timestamp, f64, i64), WireError> {
     // As senders write it: the value, then the time.
     if let Some((&[0x09, ref bits @ ..], &[0x10, ref time @ ..])) = sample.bytes().split_at_checked(9)
         && let (Ok(bits), Some(millis)) = (<[u8; 8]>::try_from(bits), whole_varint(time))
     {
-        return Ok((Timestamp(millis as i64), f64::from_le_bytes(bits)));
+        return Ok((Timestamp(millis as i64), f64::from_le_bytes(bits), 0));
     }
     decode_any_sample(sample)
 }
 
-fn decode_any_sample(mut sample: Reader<'_>) -> Result<(Timestamp, f64), WireError> {
-    let (mut at, mut value) = (0, 0.0);
+fn decode_any_sample(mut sample: Reader<'_>) -> Result<(Timestamp, f64, i64), WireError> {
+    let (mut at, mut value, mut start) = (0, 0.0, 0);
     while let Some((number, payload)) = sample.field()? {
         match (number, payload) {
             (1, Payload::Fixed64(bits)) => value = f64::from_bits(bits),
             (2, Payload::Varint(millis)) => at = millis as i64,
-            (3, Payload::Varint(_)) => {}
+            (3, Payload::Varint(millis)) => start = millis as i64,
             (1..=3, _) => return Err(sample.fault("a sample is a double and two int64")),
             _ => {}
         }
     }
-    Ok((Timestamp(at), value))
+    Ok((Timestamp(at), value, start))
+}
+
+/// Whether metadata names a type that does not count up.
+fn is_gauge(metadata: Option<&Reader<'_>>) -> Result<bool, WireError> {
+    let Some(mut message) = metadata.cloned() else { return Ok(false) };
+    let mut kind = MetricType::Unknown;
+    while let Some((number, payload)) = message.field()? {
+        if let (1, Payload::Varint(number)) = (number, payload) {
+            kind = MetricType::from_number(number);
+        }
+    }
+    use MetricType::{Counter, Histogram, Summary, Unknown};
+    Ok(!matches!(kind, Unknown | Counter | Histogram | Summary))
 }
 
 /// Metadata of a series is that of its family; once a request is enough.

@@ -60,11 +60,13 @@ fn put_series(series: &BatchSeries<'_>, metadata: Option<&Metadata>, symbols: &m
         put_double(&mut item, 1, value);
         put_varint(&mut item, 2 << 3);
         put_varint(&mut item, at as u64);
+        put_start(&mut item, 3, series, at);
         put_bytes(&mut message, 2, &item);
     }
     for sample in series.histograms {
         item.clear();
         put_histogram(&mut item, sample);
+        put_start(&mut item, 17, series, sample.at.0);
         put_bytes(&mut message, 3, &item);
     }
     for exemplar in series.exemplars {
@@ -84,6 +86,14 @@ fn put_series(series: &BatchSeries<'_>, metadata: Option<&Metadata>, symbols: &m
         put_bytes(&mut message, 5, &item);
     }
     put_bytes(out, 5, &message);
+}
+
+/// Field `number` with the start of the sample at `at`, if it has one.
+fn put_start(item: &mut Vec<u8>, number: u64, series: &BatchSeries<'_>, at: i64) {
+    if let Some(known) = series.starts.iter().find(|known| known.at.0 == at) {
+        put_varint(item, number << 3);
+        put_varint(item, known.start.0 as u64);
+    }
 }
 
 fn put_labels(labels: LabelsRef<'_>, symbols: &mut Symbols, message: &mut Vec<u8>) {

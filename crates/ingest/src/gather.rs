@@ -8,7 +8,7 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use series::{Batch, Exemplar, Timestamp};
+use series::{Batch, Exemplar, Labels, METRIC_NAME, Timestamp};
 
 use crate::error::IngestError;
 use crate::limits::Limits;
@@ -35,6 +35,8 @@ pub(crate) struct Gather<K> {
     counts: Vec<u32>,
     rows: Vec<Row>,
     exemplars: Vec<(u32, Exemplar)>,
+    /// Series that tell when others began, with what they tell.
+    created: Vec<(u32, Timestamp)>,
     series_max: u64,
     samples_max: u64,
 }
@@ -54,6 +56,7 @@ impl<K: Eq + Hash> Gather<K> {
             counts: Vec::new(),
             rows: Vec::new(),
             exemplars: Vec::new(),
+            created: Vec::new(),
             series_max: limits.series,
             samples_max: limits.samples,
         }
@@ -110,6 +113,11 @@ impl<K: Eq + Hash> Gather<K> {
         self.exemplars.push((series, exemplar));
     }
 
+    /// Notes that a series, whose name ends in `_created`, tells when its family's counters of the same labels began.
+    pub(crate) fn push_created(&mut self, series: u32, start: Timestamp) {
+        self.created.push((series, start));
+    }
+
     /// Series with at least one sample.
     pub(crate) fn n_series(&self) -> u64 {
         self.counts.len() as u64
@@ -123,13 +131,21 @@ impl<K: Eq + Hash> Gather<K> {
     /// Puts everything into `batch`, series by series, samples in the order of the text.
     pub(crate) fn finish(mut self, batch: &mut Batch) -> Result<(), IngestError> {
         let order = self.order();
+        let starts = self.starts();
         self.exemplars.sort_by_key(|(series, _)| *series);
         let (mut exemplars, mut start) = (self.exemplars.into_iter().peekable(), 0);
         for (i, &count) in self.counts.iter().enumerate() {
             batch.begin(self.sets.series(i).labels.iter())?;
+            let starts =
+                if starts.is_empty() { None } else { counter_key(&self.sets, i).and_then(|key| starts.get(&key)) };
             for &row in &order[start..start + count as usize] {
                 let row = self.rows[row as usize];
                 batch.push(Timestamp(row.at), row.value);
+                // The latest before the sample: a text of many scrapes tells of every restart.
+                let own = starts.map(|starts| &starts[..starts.partition_point(|start| start.0 < row.at)]);
+                if let Some(start) = own.and_then(<[Timestamp]>::last) {
+                    batch.push_start(Timestamp(row.at), *start);
+                }
             }
             while let Some((_, exemplar)) = exemplars.next_if(|(series, _)| *series as usize == i) {
                 batch.push_exemplar(exemplar);
@@ -137,6 +153,18 @@ impl<K: Eq + Hash> Gather<K> {
             start += count as usize;
         }
         Ok(())
+    }
+
+    /// Known starts, rising, by their family and labels.
+    fn starts(&self) -> HashMap<Labels, Vec<Timestamp>> {
+        let mut starts: HashMap<Labels, Vec<Timestamp>> = HashMap::new();
+        for &(series, start) in &self.created {
+            if let Some(key) = key(&self.sets, series as usize, &["_created"]) {
+                starts.entry(key).or_default().push(start);
+            }
+        }
+        starts.values_mut().for_each(|starts| starts.sort_unstable());
+        starts
     }
 
     /// Numbers of the rows by series, within one in the order they came: a counting sort.
@@ -155,6 +183,19 @@ impl<K: Eq + Hash> Gather<K> {
         }
         order
     }
+}
+
+/// Family and labels of a series that may count up: what it has in common with the `_created` line of its point.
+fn counter_key(sets: &Batch, i: usize) -> Option<Labels> {
+    key(sets, i, &["_total", "_bucket", "_count", "_sum"])
+}
+
+fn key(sets: &Batch, i: usize, suffixes: &[&str]) -> Option<Labels> {
+    let labels = sets.series(i).labels;
+    let metric = labels.get(METRIC_NAME)?;
+    let (suffix, family) = suffixes.iter().find_map(|suffix| Some((*suffix, metric.strip_suffix(suffix)?)))?;
+    let pairs = labels.iter().filter(|(name, _)| *name != "le" || suffix != "_bucket");
+    Labels::from_pairs(pairs.map(|(name, value)| (name, if name == METRIC_NAME { family } else { value }))).ok()
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ mod tests;
 #[derive(Debug)]
 pub(crate) struct ReadHistogram {
     pub(crate) at: Timestamp,
+    /// Milliseconds; 0 when it names none.
+    pub(crate) start: i64,
     pub(crate) histogram: Result<Histogram, HistogramFault>,
 }
 
@@ -45,6 +47,7 @@ pub(crate) enum HistogramFault {
 #[derive(Default)]
 struct Parts {
     at: i64,
+    start: i64,
     count: u64,
     zero_count: u64,
     histogram: Histogram,
@@ -72,7 +75,7 @@ pub(crate) fn decode_histogram(message: Reader<'_>, numbers_left: &mut u64) -> R
     parts.read(message)?;
     let numbers = parts.positive.numbers() + parts.negative.numbers() + parts.histogram.custom_bounds.len();
     *numbers_left = numbers_left.checked_sub(numbers as u64).ok_or(IngestError::TooManyBuckets)?;
-    Ok(ReadHistogram { at: Timestamp(parts.at), histogram: parts.finish() })
+    Ok(ReadHistogram { at: Timestamp(parts.at), start: parts.start, histogram: parts.finish() })
 }
 
 impl Parts {
@@ -95,7 +98,7 @@ impl Parts {
                 (16, payload) => {
                     self.fault(|parts| read_doubles(payload, &mut parts.histogram.custom_bounds, "bounds", &message))?;
                 }
-                (17, Payload::Varint(_)) => {}
+                (17, Payload::Varint(millis)) => self.start = millis as i64,
                 (1..=7 | 14 | 15 | 17, _) => return Err(message.fault("a histogram's field has the wrong type")),
                 _ => {}
             }

@@ -47,13 +47,27 @@ impl<'b> Sink<'b> {
         Ok(())
     }
 
-    /// Reads a histogram; one that cannot be is refused alone.
-    pub(crate) fn histogram(&mut self, pairs: &[(&str, &str)], message: Reader<'_>) -> Result<(), IngestError> {
+    /// Says since when the sample just taken counts; 0 is no start.
+    #[inline]
+    pub(crate) fn start(&mut self, at: Timestamp, start: i64) {
+        if start != 0 {
+            self.batch.push_start(at, Timestamp(start));
+        }
+    }
+
+    /// Reads a histogram; one that cannot be is refused alone. `created` is its series' start, for one without its own.
+    pub(crate) fn histogram(
+        &mut self,
+        pairs: &[(&str, &str)],
+        message: Reader<'_>,
+        created: i64,
+    ) -> Result<(), IngestError> {
         let read = decode_histogram(message, &mut self.numbers_left)?;
         match read.histogram {
             Ok(histogram) => {
                 self.open(pairs)?;
                 self.batch.push_histogram(read.at, histogram);
+                self.start(read.at, if read.start == 0 { created } else { read.start });
                 self.decoded.histograms += 1;
             }
             Err(fault) => {

@@ -8,7 +8,8 @@
 //!
 //! Times are milliseconds in the Prometheus format and seconds (with a fraction) in OpenMetrics. A line that cannot be
 //! read is refused alone, with its number. An OpenMetrics text must end with `# EOF`: without it, it was cut off and is
-//! refused as a whole. `_created` lines are series of their own, as in Prometheus. Source: prometheus.io, "Exposition
+//! refused as a whole. `_created` lines are series of their own, as in Prometheus, and the starts of
+//! the counters, histograms and summaries beside them. Source: prometheus.io, "Exposition
 //! formats"; the OpenMetrics specification.
 
 use std::ops::Range;
@@ -189,6 +190,9 @@ impl<'t> Parser<'_, 't> {
         let exemplar =
             sample.exemplar.map(|text| line::read_exemplar(text, at, &mut self.exemplar_labels)).transpose()?;
         self.gather.push(series, at, sample.value)?;
+        if self.tells_a_start(spelling) {
+            self.gather.push_created(series, Timestamp((sample.value * 1000.0).round() as i64));
+        }
         match exemplar {
             Some(Some(exemplar)) => {
                 self.gather.push_exemplar(series, exemplar);
@@ -198,6 +202,16 @@ impl<'t> Parser<'_, 't> {
             None => {}
         }
         Ok(())
+    }
+
+    /// Whether a line is the `_created` of the family whose type was named last.
+    fn tells_a_start(&self, spelling: &str) -> bool {
+        let counts = matches!(self.family.kind, MetricType::Counter | MetricType::Histogram | MetricType::Summary);
+        if self.options.format != TextFormat::OpenMetrics || !counts {
+            return false;
+        }
+        let rest = spelling.strip_prefix(&self.family.metric).and_then(|rest| rest.strip_prefix("_created"));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['{', ' ', '\t']))
     }
 
     /// Numbers the series whose labels were just read.

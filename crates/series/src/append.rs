@@ -41,6 +41,10 @@ pub struct Appended {
     pub histograms: u64,
     /// Exemplars now durable and visible, as for samples; the oldest make room for the newest.
     pub exemplars: u64,
+    /// Zeros written besides at the starts of counters, floats only; none of them counts as a sample.
+    pub zeros: u64,
+    /// Empty histograms written besides at their starts, likewise.
+    pub zero_histograms: u64,
     /// Position in the log that covers the batch; later batches have larger ones.
     pub lsn: u64,
     /// Samples not written, floats and histograms, by reason.

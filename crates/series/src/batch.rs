@@ -4,10 +4,11 @@
 //!   labels   [canonical bytes of series 0][… of series 1]…
 //!   series   {labels: range, id, samples: range}…
 //!   columns  timestamps […], values […]
-//!   beside   histograms, exemplars, spellings: rare, so they are found by the number of their series
+//!   beside   histograms, exemplars, start times, spellings: rare, so they are found by the number of their series
 //! ```
 //!
-//! A series that the receiving store knows already may be named by its number instead of its labels. A batch is reused: [`Batch::clear`] keeps every buffer.
+//! A series that the receiving store knows already may be named by its number instead of its labels. A batch is reused:
+//! [`Batch::clear`] keeps every buffer.
 
 use std::ops::Range;
 
@@ -16,6 +17,7 @@ use crate::histogram::{Histogram, HistogramSample};
 use crate::known::{KnownSeries, Spelling};
 use crate::labels::{Labels, LabelsRef, put_text};
 use crate::metadata::Metadata;
+use crate::start::StartTime;
 use crate::time::Timestamp;
 use crate::value::SeriesId;
 
@@ -29,6 +31,7 @@ pub struct Batch {
     histograms: Beside<HistogramSample>,
     exemplars: Beside<Exemplar>,
     spellings: Beside<Spelling>,
+    starts: Beside<StartTime>,
     metadata: Vec<Metadata>,
 }
 
@@ -51,6 +54,8 @@ pub struct BatchSeries<'a> {
     pub histograms: &'a [HistogramSample],
     /// Exemplars, in arrival order.
     pub exemplars: &'a [Exemplar],
+    /// Since when samples count, in arrival order; of samples with the same start only the first is named.
+    pub starts: &'a [StartTime],
 }
 
 /// Items of few series, each with the number of its series; numbers rise.
@@ -87,6 +92,7 @@ impl Batch {
         self.histograms.clear();
         self.exemplars.clear();
         self.spellings.clear();
+        self.starts.clear();
         self.metadata.clear();
     }
 
@@ -204,6 +210,18 @@ impl Batch {
         self.exemplars.push(self.series.len(), exemplar);
     }
 
+    /// Says since when the sample at `at`, pushed last, counts. Following samples of the series with the same start need
+    /// not say it again, and when they do nothing is added.
+    pub fn push_start(&mut self, at: Timestamp, start: Timestamp) {
+        debug_assert!(!self.series.is_empty(), "push before begin");
+        let newest = self.series.len().checked_sub(1);
+        let is_known = self.starts.series.last().map(|&series| series as usize) == newest
+            && self.starts.items.last().is_some_and(|known| known.start == start);
+        if !is_known {
+            self.starts.push(self.series.len(), StartTime { at, start });
+        }
+    }
+
     /// Adds metadata of a metric family.
     pub fn push_metadata(&mut self, metadata: Metadata) {
         self.metadata.push(metadata);
@@ -263,6 +281,7 @@ impl Batch {
             values: &self.values[samples],
             histograms: self.histograms.of(i),
             exemplars: self.exemplars.of(i),
+            starts: self.starts.of(i),
         }
     }
 
@@ -285,7 +304,8 @@ impl Batch {
         let exemplars: usize =
             self.exemplars.items.iter().map(|item| size_of::<Exemplar>() + item.labels.canonical().len()).sum();
         let columns = self.series.len() * size_of::<Entry>() + self.timestamps.len() * 16;
-        self.arena.len() + columns + histograms + exemplars
+        let starts = self.starts.items.len() * (size_of::<StartTime>() + size_of::<u32>());
+        self.arena.len() + columns + histograms + exemplars + starts
     }
 }
 
@@ -361,5 +381,22 @@ mod tests {
         assert_eq!(batch.series(2).exemplars.len(), 1);
         assert_eq!((batch.n_samples(), batch.n_histograms(), batch.n_exemplars()), (0, 3, 3));
         assert!(!batch.is_empty());
+    }
+
+    #[test]
+    fn starts_are_named_once() {
+        let mut batch = Batch::default();
+        for name in ["a", "b"] {
+            batch.begin([("__name__", name)]).expect("small");
+            for (at, start) in [(10, 5), (20, 5), (30, 25)] {
+                batch.push(Timestamp(at), 1.0);
+                batch.push_start(Timestamp(at), Timestamp(start));
+            }
+        }
+        let starts = |i: usize| batch.series(i).starts.iter().map(|s| (s.at.0, s.start.0)).collect::<Vec<_>>();
+        assert_eq!([starts(0), starts(1)], [vec![(10, 5), (30, 25)], vec![(10, 5), (30, 25)]]);
+        batch.clear();
+        batch.begin([("__name__", "a")]).expect("small");
+        assert!(batch.series(0).starts.is_empty());
     }
 }

@@ -132,6 +132,17 @@ impl Histogram {
         Self { sum: STALE_NAN, ..Self::default() }
     }
 
+    /// One of the same layout without observations, as it was right after a reset.
+    pub fn zero(&self) -> Self {
+        Self {
+            reset: ResetHint::Reset,
+            schema: self.schema,
+            zero_threshold: self.zero_threshold,
+            custom_bounds: self.custom_bounds.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Whether this is a staleness marker.
     pub fn is_stale(&self) -> bool {
         is_stale(self.sum)

@@ -20,6 +20,7 @@ mod matcher;
 mod metadata;
 mod rollup;
 mod select;
+mod start;
 mod time;
 mod value;
 
@@ -37,5 +38,6 @@ pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};
 pub use rollup::{Resolution, Rollup, RollupSet};
 pub use select::{Columns, Select, SelectError, SelectRequest, SeriesSet};
+pub use start::StartTime;
 pub use time::{DurationParseError, Millis, Step, TimeRange, Timestamp};
 pub use value::{STALE_NAN, SeriesId, is_stale};

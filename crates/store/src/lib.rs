@@ -39,6 +39,7 @@ mod rows;
 mod set;
 mod spellings;
 mod start;
+mod started;
 mod state;
 mod stats;
 mod store;

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use series::{
     Append, AppendError, Appended, Batch, BatchSeries, Clock, HistogramSample, KnownSeries, Labels, LabelsRef, Millis,
-    Recall, RejectionReason, Spelling, Timestamp,
+    Recall, RejectionReason, ResetHint, Spelling, Timestamp, is_stale,
 };
 
 use crate::index::{SeriesIndex, SeriesNumber};
 use crate::options::StoreOptions;
 use crate::payload::{LogBatch, storable};
 use crate::start::Start;
+use crate::started::Starts;
 use crate::tables::Tables;
 
 /// Memtables may hold this many times their flush size before new samples have to wait.
@@ -84,8 +85,8 @@ impl Append for Writer {
             logged,
             Box::new(move |logged, outcome| match outcome {
                 Ok(lsn) => {
-                    answer.samples = logged.batch.n_samples() as u64;
-                    answer.histograms = logged.batch.n_histograms() as u64;
+                    answer.samples = (logged.batch.n_samples() - answer.zeros as usize) as u64;
+                    answer.histograms = logged.batch.n_histograms() as u64 - answer.zero_histograms;
                     answer.exemplars = logged.batch.n_exemplars() as u64;
                     answer.lsn = lsn;
                     counts.samples.fetch_add(answer.samples, Ordering::Relaxed);
@@ -243,6 +244,12 @@ impl Bounds {
         run.timestamps.iter().all(|&at| self.check(at, last).is_none())
             && run.histograms.iter().all(|sample| self.check_histogram(sample, last).is_none())
             && run.exemplars.iter().all(|exemplar| storable(exemplar.at))
+            && !self.starts(run, last).any()
+    }
+
+    /// Only senders are held to the window, in samples as in starts.
+    fn starts<'r>(&self, run: &BatchSeries<'r>, last: Option<i64>) -> Starts<'r> {
+        Starts::new(run.starts, last, (self.origin == Origin::Sender).then_some(self.window))
     }
 
     /// Whether a new series would get any sample of `run`.
@@ -271,7 +278,7 @@ fn is_without_samples(run: &BatchSeries<'_>) -> bool {
     run.timestamps.is_empty() && run.histograms.is_empty()
 }
 
-/// Copies what may be written; false when nothing may (no series is opened then).
+/// Copies what may be written, with zeros where counters began; false when nothing may (no series is opened then).
 fn copy_inside(
     bounds: &Bounds,
     run: &BatchSeries<'_>,
@@ -281,22 +288,37 @@ fn copy_inside(
     answer: &mut Appended,
 ) -> bool {
     let mut is_open = false;
-    // A copy is never larger than the batch it comes from, so the arena cannot overflow.
+    // The copy's labels are never more than those of the batch it comes from, so the arena cannot overflow.
     let mut open = |admitted: &mut Batch| {
         is_open = is_open || admitted.begin_canonical(labels).is_ok();
         is_open
     };
+    let mut starts = bounds.starts(run, last);
+    let mut zero_before = |at: i64| starts.before(at).filter(|zero| bounds.check(zero.0, None).is_none());
     for (&at, &value) in run.timestamps.iter().zip(run.values) {
         match bounds.check(at, last) {
             Some(reason) => answer.reject(reason, 1, labels),
-            None if open(admitted) => admitted.push(Timestamp(at), value),
+            None if open(admitted) => {
+                if let Some(zero) = zero_before(at).filter(|_| !is_stale(value)) {
+                    admitted.push(zero, 0.0);
+                    answer.zeros += 1;
+                }
+                admitted.push(Timestamp(at), value);
+            }
             None => {}
         }
     }
     for sample in run.histograms {
         match bounds.check_histogram(sample, last) {
             Some(reason) => answer.reject(reason, 1, labels),
-            None if open(admitted) => admitted.push_histogram(sample.at, sample.histogram.clone()),
+            None if open(admitted) => {
+                let counts = sample.histogram.reset != ResetHint::Gauge && !sample.histogram.is_stale();
+                if let Some(zero) = zero_before(sample.at.0).filter(|_| counts) {
+                    admitted.push_histogram(zero, sample.histogram.zero());
+                    answer.zero_histograms += 1;
+                }
+                admitted.push_histogram(sample.at, sample.histogram.clone());
+            }
             None => {}
         }
     }

@@ -198,3 +198,65 @@ fn an_impossible_histogram_is_rejected_and_its_neighbours_are_written() {
     bench.reopen(options());
     assert_eq!(read(&bench, TimeRange::ALL)[&labels(0)].len(), 1);
 }
+
+fn started(batch: &mut Batch, at: i64, start: i64) {
+    batch.push_start(Timestamp(at), Timestamp(start));
+}
+
+#[test]
+fn counters_that_say_when_they_began_get_a_zero_there_once() {
+    let quiet = || StoreOptions { background: false, ..StoreOptions::default() };
+    let mut bench = Bench::new();
+    bench.reopen(quiet());
+    let counter = |at: i64, value: f64, start: i64| {
+        let mut batch = Batch::default();
+        batch.begin_labels(&labels(0)).expect("small");
+        batch.push(Timestamp(at), value);
+        started(&mut batch, at, start);
+        batch.begin_labels(&labels(1)).expect("small");
+        batch.push_histogram(Timestamp(at), histogram(3));
+        started(&mut batch, at, start);
+        batch
+    };
+    let t = |seconds: i64| NOW + seconds * 1000;
+    let first = bench.append(counter(t(30), 5.0, t(10)));
+    assert_eq!((first.samples, first.histograms, first.zero_histograms), (1, 1, 1), "zeros are not what was sent");
+    assert_eq!(first.zeros, 1);
+    for (at, start) in [(45, 10), (60, 10), (90, 75), (105, 75), (40, 35), (120, 120), (135, -90_000)] {
+        let appended = bench.append(counter(t(at), at as f64, t(start)));
+        assert_eq!(appended.zeros.len(), usize::from(start == 75 && at == 90), "at {at} since {start}");
+    }
+    let expected = [10, 30, 40, 45, 60, 75, 90, 105, 120, 135].map(t);
+    for round in 0..3 {
+        let select = bench.store().selector();
+        let set =
+            select.select(&SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0 }).expect("selects");
+        let (mut columns, mut histograms) = (Columns::default(), Vec::new());
+        for i in 0..set.len() {
+            set.read(i, TimeRange::ALL, &mut columns).expect("reads");
+            set.read_histograms(i, TimeRange::ALL, &mut histograms).expect("reads");
+        }
+        assert_eq!((columns.timestamps.as_slice(), columns.values[0], columns.values[5]), (&expected[..], 0.0, 0.0));
+        let times: Vec<_> = histograms.iter().map(|sample| sample.at.0).collect();
+        assert_eq!(times, expected);
+        let empty = &histograms[0].histogram;
+        assert_eq!((empty.schema, empty.count, empty.reset), (histogram(3).schema, 0.0, series::ResetHint::Reset));
+        match round {
+            0 => bench.reopen(quiet()),
+            _ => drop(bench.store().flush(true).expect("flushed")),
+        }
+    }
+}
+
+#[test]
+fn a_start_further_back_than_late_samples_may_come_is_no_news() {
+    let mut bench = Bench::new();
+    bench.reopen(StoreOptions { ooo_window: Millis::from_hours(1), ..options() });
+    for (series, hours, zeros) in [(0, 2, 0), (1, 1, 1)] {
+        let mut batch = Batch::default();
+        batch.begin_labels(&labels(series)).expect("small");
+        batch.push(Timestamp(NOW), 5.0);
+        started(&mut batch, NOW, NOW - hours * HOUR);
+        assert_eq!(bench.append(batch).zeros.len(), zeros);
+    }
+}

@@ -95,6 +95,52 @@ fn start_timestamps_and_odd_values_pass() {
     with_start.extend([0x10, 9, 0x18, 5]);
     let (_, batch) = decode(&request(&SYMBOLS, &[vec![packed(&[1, 2]), with_start]])).expect("valid");
     assert_eq!((batch.series(0).timestamps, batch.series(0).values[0].to_bits()), (&[9][..], STALE_NAN.to_bits()));
+    assert_eq!(starts(&batch, 0), [(9, 5)]);
+}
+
+fn starts(batch: &Batch, i: usize) -> Vec<(i64, i64)> {
+    batch.series(i).starts.iter().map(|one| (one.at.0, one.start.0)).collect()
+}
+
+#[test]
+fn a_start_comes_with_the_series_or_with_the_sample_and_never_with_a_gauge() {
+    let created = vec![0x30, 5];
+    let mut own = vec![0x12, 13, 0x09];
+    own.extend_from_slice(&1.0_f64.to_bits().to_le_bytes());
+    own.extend([0x10, 9, 0x18, 7]);
+    let kind = |kind: u8| vec![0x2a, 2, 0x08, kind];
+    let histogram = vec![0x1a, 2, 0x78, 11];
+    let own_histogram = vec![0x1a, 5, 0x78, 12, 0x88, 1, 8];
+    let series =
+        |parts: &[&Vec<u8>]| std::iter::once(packed(&[1, 2])).chain(parts.iter().map(|&p| p.clone())).collect();
+    let (_, batch) = decode(&request(
+        &SYMBOLS,
+        &[
+            series(&[&sample(6, 1.0), &own, &created]),
+            series(&[&own, &created, &kind(1)]),
+            series(&[&own, &created, &kind(2)]),
+            series(&[&histogram, &own_histogram, &created]),
+            series(&[&sample(6, 1.0)]),
+        ],
+    ))
+    .expect("valid");
+    let found: Vec<_> = (0..5).map(|i| starts(&batch, i)).collect();
+    assert_eq!(found, [vec![(6, 5), (9, 7)], vec![(9, 7)], vec![], vec![(11, 5), (12, 8)], vec![]]);
+}
+
+#[test]
+fn starts_come_back_as_they_were_sent() {
+    let mut batch = Batch::default();
+    batch.begin([("__name__", "a_total")]).expect("small");
+    batch.push(Timestamp(10), 3.0);
+    batch.push_start(Timestamp(10), Timestamp(4));
+    batch.begin([("__name__", "b")]).expect("small");
+    batch.push_histogram(Timestamp(20), Histogram::default());
+    batch.push_start(Timestamp(20), Timestamp(6));
+    let mut message = Vec::new();
+    encode_message_v2(&batch, &mut message);
+    let (_, back) = decode(&message).expect("valid");
+    assert_eq!([starts(&back, 0), starts(&back, 1)], [[(10, 4)], [(20, 6)]]);
 }
 
 #[test]

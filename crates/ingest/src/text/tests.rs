@@ -88,6 +88,25 @@ fn created_lines_are_series_of_their_own() {
 }
 
 #[test]
+fn created_lines_tell_when_their_counters_began() {
+    let text = "# TYPE a counter\na_total{x=\"1\"} 3 20\na_created{x=\"1\"} 5.5 20\na_total{x=\"2\"} 4 20\n\
+                a_total{x=\"1\"} 1 40\na_created{x=\"1\"} 35 40\n\
+                # TYPE h histogram\nh_bucket{le=\"1\"} 1 20\nh_bucket{le=\"+Inf\"} 1 20\nh_count 1 20\nh_sum 2 20\n\
+                h_created 7 20\n# TYPE g gauge\ng_total 1 20\ng_created 7 20\n# EOF\n";
+    let starts = |format| {
+        let (_, batch) = parse(text, format);
+        let began = batch.iter().filter(|series| !series.starts.is_empty());
+        let shown = |at: &series::StartTime| (at.at.0, at.start.0);
+        began.map(|s| (s.labels.to_string(), s.starts.iter().map(shown).collect::<Vec<_>>())).collect::<Vec<_>>()
+    };
+    let histogram = ["h_bucket{le=\"1\"}", "h_bucket{le=\"+Inf\"}", "h_count", "h_sum"];
+    let mut expected = vec![("a_total{x=\"1\"}".to_owned(), vec![(20_000, 5_500), (40_000, 35_000)])];
+    expected.extend(histogram.map(|labels| (labels.to_owned(), vec![(20_000, 7_000)])));
+    assert_eq!(starts(TextFormat::OpenMetrics), expected);
+    assert!(starts(TextFormat::Prometheus).is_empty(), "only OpenMetrics says what `_created` means");
+}
+
+#[test]
 fn texts_in_order_of_time_become_one_run_a_series() {
     let text = "a{x=\"1\"} 1 10\nb 1 10\na{x=\"1\"} 2 20\nb 2 20\n";
     let (decoded, batch) = parse(text, TextFormat::Prometheus);
