@@ -27,8 +27,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
-use self::args::{Cli, Command};
-pub(crate) use self::args::{Common, DemoArgs, ReportFormat};
+pub(crate) use self::args::{BenchIngestArgs, Common, DemoArgs, Preset, ReportFormat, TableFormat};
+use self::args::{BenchWhat, Cli, Command};
 pub(crate) use self::client::Client;
 pub use self::error::CliError;
 pub(crate) use self::generate::{WRITE_HEADERS, encoded, replay};
@@ -63,6 +63,9 @@ fn run(cli: Cli) -> Result<(), CliError> {
         Command::Audit(args) => audit::run(common, &args),
         Command::Outbox(args) => outbox::run(common, &args),
         Command::Generate(args) => generate::run(&args),
+        Command::Bench(args) => match args.what {
+            BenchWhat::Ingest(args) => crate::bench::ingest(common, &args),
+        },
         Command::Import(args) => import::run(common, &args),
         Command::Doctor(args) => doctor::run(common, &args),
         Command::Backup(args) => backup::run(common, &args),

@@ -7,11 +7,10 @@
 //!                        read all back                                       samples/s of one core
 //! ```
 //!
-//! Everything runs in this process, without HTTP. Wall times on shared cores say little; CPU seconds and the ratios say
+//! Everything runs in this process, without HTTP; `foretide bench ingest` is the same load over HTTP. Wall times on shared cores say little; CPU seconds and the ratios say
 //! more. Without `--bench` (as `cargo test` calls it) the load is small and only shows that it works.
 
 mod load;
-mod machine;
 
 use std::io::Write;
 use std::path::Path;
@@ -23,8 +22,8 @@ use ingest::{Decoder, Limits, RequestHead};
 use series::{Append, Batch, Clock, Columns, ManualClock, MatchOp, Matcher, SelectRequest, TimeRange, Timestamp};
 use store::{DataFolder, FileIds, Store, StoreOptions, SyncMode};
 
+use foretide::bench::machine::{Meter, Process, Spent};
 use load::Load;
-use machine::{Meter, Spent};
 
 /// Requests under way at a time, as a Prometheus with four shards sends them.
 const SENDERS: usize = 4;
@@ -49,12 +48,12 @@ struct World {
 
 fn main() {
     let is_bench = std::env::args().any(|argument| argument == "--bench");
-    let load = if is_bench { Load::new(200, 480) } else { Load::new(20, 12) };
+    let load = if is_bench { Load::new(20_000, 480) } else { Load::new(2_000, 12) };
     let world = World { clock: Arc::new(ManualClock::new(load.end())), ids: Arc::new(Counting(AtomicU64::new(0))) };
     let mut table = Table::new();
     table.line(&format!("{} series, {} samples, {SENDERS} senders", load.n_series(), load.n_samples()));
 
-    let before = machine::memory_bytes();
+    let before = Process::own().memory_bytes();
     let durable = tempfile::tempdir().expect("a folder");
     let always = one_life(&world, &load, durable.path(), SyncMode::Always, &mut table);
     let relaxed = tempfile::tempdir().expect("a folder");
@@ -62,7 +61,7 @@ fn main() {
     let (_, loose) = ingest(&world, &load, relaxed.path(), interval);
     table.row("CPU of fsync before ack", always.cpu_s / loose.cpu_s, "× of fsync once a second");
     table.row("time of fsync before ack", always.wall_s / loose.wall_s, "× of fsync once a second");
-    table.row("peak memory", (machine::peak_memory_bytes() - before) / 1048576.0, "MiB above the load's own");
+    table.row("peak memory", (Process::own().peak_memory_bytes() - before) / 1048576.0, "MiB above the load's own");
 }
 
 /// Ingest, restart, flush, merge, read; what the ingest took.

@@ -1,8 +1,12 @@
 //! The words of the command line.
 
+mod bench;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::bench::{BenchArgs, BenchIngestArgs, BenchWhat, Preset, TableFormat};
 
 /// Sees the load coming: metrics in, forecasts and scaling advice out.
 #[derive(Parser)]
@@ -66,6 +70,9 @@ pub(crate) enum Command {
     /// Write a made-up fleet's metrics with known truth
     #[command(after_help = "Example: foretide generate --to http://127.0.0.1:4280 --days 14 --truth truth.json")]
     Generate(GenerateArgs),
+    /// Measure what samples cost on this machine
+    #[command(after_help = "Example: foretide bench ingest --series 1000 --scrapes 100")]
+    Bench(BenchArgs),
     /// Import files of samples: CSV, JSON lines, Parquet, Prometheus text, OpenMetrics, line protocol
     #[command(
         after_help = "Example: foretide import history.csv --data ./data --time when --metric cpu --value usage --extra-label job=old"

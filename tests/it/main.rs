@@ -14,11 +14,13 @@
 //!   prometheus   a real Prometheus as sender
 //!   senders      OpenTelemetry's SDK, InfluxDB's client, node_exporter as a target
 //!   starts       counters that say when they began
+//!   bench        `foretide bench`, small
 //!   imports      files of all formats, into a folder and a server, of any age
 //! ```
 //!
 //! Pages and peers need programs that may be missing; then they print `SKIPPED` with the reason.
 
+mod bench;
 mod browser;
 mod deliver;
 mod demo;
