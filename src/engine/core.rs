@@ -174,6 +174,11 @@ impl Core {
         EngineError::PromQl { query: query.to_owned(), why: why.to_owned() }
     }
 
+    /// The data folder.
+    pub(crate) fn disk(&self) -> &dyn wal::Storage {
+        &*self.disk
+    }
+
     /// Free bytes on the data folder's disk; 0 when they cannot be told.
     pub(crate) fn free_bytes(&self) -> u64 {
         self.disk.free_bytes().unwrap_or(0)

@@ -5,6 +5,7 @@
 //! changes nothing. So results are those of a run without the restart.
 
 mod definition;
+mod kept;
 mod pace;
 mod read_back;
 mod results;
@@ -18,7 +19,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use control::{ControlError, Kind};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use series::{Batch, Millis, TimeRange, Timestamp};
 use stream::{Emission, Event, StreamLimits, StreamSpec, Streams};
@@ -34,7 +34,6 @@ use super::{Core, EngineError};
 const TICK: Duration = Duration::from_millis(250);
 /// How often the state is kept.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
-const CHECKPOINT_KEY: &str = "streams";
 /// Pause after the store could not be read or written; it doubles up to the second.
 const RETRY: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(10);
@@ -59,12 +58,6 @@ struct Run<'a> {
     kept: Instant,
     /// After the next failure.
     pause: Duration,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Checkpoint {
-    /// Hexadecimal.
-    state: String,
 }
 
 impl Runner {
@@ -95,9 +88,12 @@ impl Runner {
     }
 
     fn restore(&self) -> Result<Streams, EngineError> {
-        let kept = self.core.control.get::<Checkpoint>(Kind::Checkpoint, CHECKPOINT_KEY).ok().flatten();
-        if let Some(kept) = kept {
-            match Streams::restore(self.specs.clone(), self.limits, &from_hex(&kept.state)) {
+        let kept = kept::read(self.core.disk(), &self.core.control).unwrap_or_else(|err| {
+            tracing::warn!(%err, "checkpoint of the streams not readable; they begin with the last day");
+            None
+        });
+        if let Some(state) = kept {
+            match Streams::restore(self.specs.clone(), self.limits, &state) {
                 Ok(streams) => {
                     for name in streams.restarted() {
                         tracing::info!(stream = %name, "new or changed standing query; it begins with the last day");
@@ -199,8 +195,7 @@ impl Run<'_> {
         if !self.results.is_empty() {
             return;
         }
-        let checkpoint = Checkpoint { state: to_hex(&streams.checkpoint()) };
-        if let Err(err) = self.core.control.put(Kind::Checkpoint, CHECKPOINT_KEY, &checkpoint) {
+        if let Err(err) = kept::write(self.core.disk(), &streams.checkpoint()) {
             tracing::warn!(%err, "checkpoint of the streams not kept; a restart reads more");
         }
     }
@@ -222,18 +217,6 @@ fn record(core: &Core, event: &Event) -> Result<(), EngineError> {
     core.tallies.events.fetch_add(1, Ordering::Relaxed);
     core.tell(server::LiveKind::Anomaly, value);
     Ok(())
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
-}
-
-/// A digit that is none ends the bytes; what is cut off fails the checkpoint's own check.
-fn from_hex(text: &str) -> Vec<u8> {
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    text.as_bytes().chunks(2).map_while(byte).collect()
 }
 
 fn as_json(event: &Event, key: &str) -> Value {

@@ -22,7 +22,6 @@ use wal::Storage;
 use crate::index::{SeriesIndex, SeriesNumber};
 
 const FILE: &str = "exemplars.json";
-const TMP: &str = "exemplars.json.tmp";
 
 /// The exemplars of a store.
 pub(crate) struct Exemplars {
@@ -157,15 +156,7 @@ fn write(storage: &dyn Storage, held: impl Iterator<Item = (Labels, Exemplar)>) 
         }
     }
     let bytes = serde_json::to_vec(&entries)?;
-    match storage.remove(TMP) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
-        _ => {}
-    }
-    let mut file = storage.create(TMP)?;
-    file.append(&bytes)?;
-    file.sync_data()?;
-    storage.rename(TMP, FILE)?;
-    storage.sync_dir("")
+    wal::replace_file(storage, FILE, &bytes)
 }
 
 /// Reads the file: series with their exemplars, oldest first. None is none; a damaged one is reported and read as none, as

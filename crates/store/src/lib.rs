@@ -33,6 +33,7 @@ mod payload;
 mod pin;
 mod postings;
 mod recover;
+mod replay;
 mod retention;
 mod rollup;
 mod rows;

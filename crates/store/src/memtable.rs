@@ -161,6 +161,12 @@ impl Filler<'_> {
         self.table.histograms.floats_came(number, timestamps);
     }
 
+    /// Adds one sample.
+    #[inline]
+    pub(crate) fn add_one(&mut self, number: SeriesNumber, at: i64, value: f64) {
+        self.add(number, &[at], &[value]);
+    }
+
     /// Adds native histograms of one series in arrival order.
     pub(crate) fn add_histograms(&mut self, number: SeriesNumber, samples: &[HistogramSample]) {
         self.bytes += self.table.histograms.add(number, samples) as u64;
@@ -181,6 +187,12 @@ impl Drop for Filler<'_> {
         // Last: a table with samples has a span.
         table.samples.fetch_add(self.samples, Ordering::Release);
     }
+}
+
+/// Number of the shard that a series is in. A filler holds one shard's lock at a time.
+#[inline]
+pub(crate) fn shard_of(number: SeriesNumber) -> usize {
+    number as usize / PAGE_SERIES % SHARDS
 }
 
 /// Shard and local number of a series.

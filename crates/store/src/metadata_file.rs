@@ -10,7 +10,6 @@ use series::{Metadata, MetricType};
 use wal::Storage;
 
 const FILE: &str = "metadata.json";
-const TMP: &str = "metadata.json.tmp";
 
 #[derive(Serialize, Deserialize)]
 struct Entry {
@@ -50,15 +49,7 @@ pub(crate) fn write(storage: &dyn Storage, metadata: &[Metadata]) -> io::Result<
         unit: m.unit.clone(),
     };
     let bytes = serde_json::to_vec(&metadata.iter().map(entry).collect::<Vec<_>>())?;
-    match storage.remove(TMP) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
-        _ => {}
-    }
-    let mut file = storage.create(TMP)?;
-    file.append(&bytes)?;
-    file.sync_data()?;
-    storage.rename(TMP, FILE)?;
-    storage.sync_dir("")
+    wal::replace_file(storage, FILE, &bytes)
 }
 
 #[cfg(test)]

@@ -207,36 +207,28 @@ pub(crate) fn read_series_frame(payload: &[u8], mut each: impl FnMut(u64, Series
     rest.is_empty().then_some(())
 }
 
-/// Reads a dense samples record: `run` gets each run's local number, timestamps and values. `None` as in
+/// Reads a dense samples record: `each` gets every sample's local number, time and value. `None` as in
 /// [`read_series_frame`].
-pub(crate) fn read_samples_dense(payload: &[u8], mut run: impl FnMut(u64, &[i64], &[f64])) -> Option<()> {
+pub(crate) fn read_samples_dense(payload: &[u8], mut each: impl FnMut(u64, i64, f64)) -> Option<()> {
     let mut rest = payload;
     let n_samples = take_u64(&mut rest)?;
     let mut at = take_i64(&mut rest)?;
-    let (mut timestamps, mut values): (Vec<i64>, Vec<f64>) = (Vec::new(), Vec::new());
     let mut local = -1_i64;
     for _ in 0..n_samples {
         let (&control, tail) = rest.split_first()?;
         rest = tail;
         let distance = if control & HAS_LOCAL == 0 { 0 } else { take_i64(&mut rest)? };
         if control & SAME_SERIES == 0 {
-            if !timestamps.is_empty() {
-                run(u64::try_from(local).ok()?, &timestamps, &values);
-            }
-            timestamps.clear();
-            values.clear();
             local = local.checked_add(1)?.checked_add(distance)?;
         }
         let since = match control >> 4 & 3 {
+            0 => 0,
             3 => take_u64(&mut rest)?,
             n => take_bytes(&mut rest, usize::from(n))?,
         };
         at = at.wrapping_add(varint::unzigzag(since));
-        timestamps.push(at);
-        values.push(take_value_of(&mut rest, usize::from(control & 15))?);
-    }
-    if !timestamps.is_empty() {
-        run(u64::try_from(local).ok()?, &timestamps, &values);
+        let value = take_value_of(&mut rest, usize::from(control & 15))?;
+        each(u64::try_from(local).ok()?, at, value);
     }
     rest.is_empty().then_some(())
 }
@@ -274,24 +266,19 @@ pub(crate) fn read_series(payload: &[u8]) -> Option<(u64, SeriesId, LabelsRef<'_
     Some((local, SeriesId(id), labels))
 }
 
-/// Reads a samples record of kind 2: `run` gets each run's local number, timestamps and values.
-pub(crate) fn read_samples(payload: &[u8], mut run: impl FnMut(u64, &[i64], &[f64])) -> Option<()> {
+/// Reads a samples record of kind 2, as [`read_samples_dense`].
+pub(crate) fn read_samples(payload: &[u8], mut each: impl FnMut(u64, i64, f64)) -> Option<()> {
     let mut rest = payload;
     let n_runs = take_u64(&mut rest)?;
     let base = take_i64(&mut rest)?;
-    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
     for _ in 0..n_runs {
         let local = take_u64(&mut rest)?;
         let n_samples = take_u64(&mut rest)?;
         let mut before = base;
-        timestamps.clear();
-        values.clear();
         for _ in 0..n_samples {
             before = before.wrapping_add(take_i64(&mut rest)?);
-            timestamps.push(before);
-            values.push(take_value(&mut rest)?);
+            each(local, before, take_value(&mut rest)?);
         }
-        run(local, &timestamps, &values);
     }
     rest.is_empty().then_some(())
 }

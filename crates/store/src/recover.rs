@@ -1,18 +1,15 @@
-//! Rebuilding the index and the memtable at start: series table, chunk files' keys, then the log.
+//! Rebuilding the index at start: series table and chunk files' keys. The log comes after, see `replay`.
 
 use std::sync::Arc;
 
 use lake::{FileEntry, Table};
 use roaring::RoaringBitmap;
 use series::LabelsRef;
-use wal::Record;
 
 use crate::damage::{Damage, Part};
 use crate::error::StoreError;
-use crate::index::{SeriesIndex, SeriesNumber};
-use crate::payload;
+use crate::index::SeriesIndex;
 use crate::state::OpenFile;
-use crate::tables::{Tables, insert, insert_histograms};
 use crate::tier::Disks;
 
 /// What the tables say about series.
@@ -66,142 +63,4 @@ pub(crate) fn open_files(
     }
     files.sort_by_key(|file| file.entry.lsn_hi);
     Ok(files)
-}
-
-/// Takes the log's records in order into the memtable.
-pub(crate) struct Replayer<'a> {
-    tables: &'a Tables,
-    flushed_lsn: u64,
-    segment: Option<u64>,
-    /// Series numbers by local number of the current segment.
-    locals: Vec<SeriesNumber>,
-    /// Samples put into the memtable.
-    pub(crate) samples: u64,
-    /// Records whose checksum held but whose content did not: a fault of the writer, counted and shown.
-    pub(crate) unreadable: u64,
-}
-
-impl<'a> Replayer<'a> {
-    pub(crate) fn new(tables: &'a Tables, flushed_lsn: u64) -> Self {
-        Self { tables, flushed_lsn, segment: None, locals: Vec::new(), samples: 0, unreadable: 0 }
-    }
-
-    /// Takes one record.
-    pub(crate) fn record(&mut self, record: &Record<'_>) {
-        if self.segment != Some(record.segment) {
-            self.segment = Some(record.segment);
-            self.locals.clear();
-        }
-        let read = match record.kind {
-            payload::KIND_SERIES => self.series(record.payload),
-            payload::KIND_SERIES_FRAME => self.series_frame(record.payload),
-            payload::KIND_SAMPLES | payload::KIND_SAMPLES_DENSE if record.lsn <= self.flushed_lsn => Some(()),
-            payload::KIND_SAMPLES => self.samples(record, |bytes, run| payload::read_samples(bytes, run)),
-            payload::KIND_SAMPLES_DENSE => self.samples(record, |bytes, run| payload::read_samples_dense(bytes, run)),
-            payload::KIND_HISTOGRAMS | payload::KIND_EXEMPLARS if record.lsn <= self.flushed_lsn => Some(()),
-            payload::KIND_HISTOGRAMS => self.histograms(record),
-            payload::KIND_EXEMPLARS => self.exemplars(record),
-            payload::KIND_METADATA => {
-                payload::read_metadata(record.payload).map(|metadata| self.tables.add_metadata(&[metadata]))
-            }
-            _ => None,
-        };
-        if read.is_none() {
-            self.unreadable += 1;
-        }
-    }
-
-    fn series(&mut self, bytes: &[u8]) -> Option<()> {
-        let (local, id, labels): (u64, _, LabelsRef<'_>) = payload::read_series(bytes)?;
-        describe(&mut self.tables.index_mut(), &mut self.locals, local, id, labels)
-    }
-
-    fn series_frame(&mut self, bytes: &[u8]) -> Option<()> {
-        let (mut index, mut described) = (self.tables.index_mut(), Some(()));
-        let read = payload::read_series_frame(bytes, |local, id, labels| {
-            described = described.and(describe(&mut index, &mut self.locals, local, id, labels));
-        });
-        read.and(described)
-    }
-
-    fn samples(&mut self, record: &Record<'_>, read: ReadSamples) -> Option<()> {
-        let active = self.tables.state.active();
-        let index = self.tables.index();
-        let (mut samples, mut holes) = (0, 0_u64);
-        let mut filler = active.filler();
-        let read = read(record.payload, &mut |local, timestamps, values| match usize::try_from(local)
-            .ok()
-            .and_then(|local| self.locals.get(local))
-        {
-            Some(&number) if number != SeriesNumber::MAX => {
-                insert(&mut filler, &index, number, timestamps, values);
-                samples += timestamps.len() as u64;
-            }
-            _ => holes += 1,
-        });
-        drop(filler);
-        active.cover(record.lsn, record.lsn);
-        self.samples += samples;
-        self.unreadable += holes;
-        read
-    }
-}
-
-impl Replayer<'_> {
-    fn histograms(&mut self, record: &Record<'_>) -> Option<()> {
-        let active = self.tables.state.active();
-        let index = self.tables.index();
-        let (mut samples, mut holes) = (0, 0_u64);
-        let mut filler = active.filler();
-        let read = payload::read_histograms(record.payload, |local, run| match self.number_of(local) {
-            Some(number) => {
-                insert_histograms(&mut filler, &index, number, run);
-                samples += run.len() as u64;
-            }
-            None => holes += 1,
-        });
-        drop(filler);
-        active.cover(record.lsn, record.lsn);
-        self.samples += samples;
-        self.unreadable += holes;
-        read
-    }
-
-    fn exemplars(&mut self, record: &Record<'_>) -> Option<()> {
-        let mut holes = 0;
-        let read = payload::read_exemplars(record.payload, |local, exemplar| match self.number_of(local) {
-            Some(number) => self.tables.exemplars.add(number, [exemplar]),
-            None => holes += 1,
-        });
-        self.tables.state.active().cover(record.lsn, record.lsn);
-        self.unreadable += holes;
-        read
-    }
-
-    fn number_of(&self, local: u64) -> Option<SeriesNumber> {
-        let number = usize::try_from(local).ok().and_then(|local| self.locals.get(local))?;
-        (*number != SeriesNumber::MAX).then_some(*number)
-    }
-}
-
-/// A reader of sample records: local number, timestamps and values of each run go to the function.
-type ReadSamples = fn(&[u8], &mut dyn FnMut(u64, &[i64], &[f64])) -> Option<()>;
-
-fn describe(
-    index: &mut SeriesIndex,
-    locals: &mut Vec<SeriesNumber>,
-    local: u64,
-    id: series::SeriesId,
-    labels: LabelsRef<'_>,
-) -> Option<()> {
-    // Asking by hash first walks the same path as the write did, so a collision resolves to the same id.
-    let number = index.find_or_add(labels.id(), labels);
-    debug_assert_eq!(index.entry(number).id, id);
-    let local = usize::try_from(local).ok()?;
-    // A damaged record before this one leaves a hole; its series is unknown here and its samples are counted.
-    if locals.len() <= local {
-        locals.resize(local.checked_add(1).filter(|&n| n <= 1 << 26)?, SeriesNumber::MAX);
-    }
-    locals[local] = number;
-    Some(())
 }

@@ -23,7 +23,8 @@ use crate::folder::DataFolder;
 use crate::metadata_file;
 use crate::options::{RollupTime, StoreOptions};
 use crate::payload::LogBatch;
-use crate::recover::{self, Replayer};
+use crate::recover;
+use crate::replay::{Counts, Replayer};
 use crate::retention::Retention;
 use crate::rollup::{self, OpenRollup};
 use crate::start::{Guard, Start};
@@ -355,15 +356,14 @@ impl Shared {
     /// The replay thread: reads the log back, then lets everybody in.
     fn replay(&self, flushed: u64, old_exemplars: OldExemplars) {
         let guard = Guard(Arc::clone(&self.start));
-        let mut replayer = Replayer::new(&self.tables, flushed);
-        let opened = self.open_log(flushed, &mut replayer).map(|(log, log_report)| {
+        let opened = self.read_log(flushed).map(|(log, log_report, read)| {
             self.tables.restore_exemplars(old_exemplars);
             self.tables.damage.find_again(&self.tables.index());
             let report = OpenReport {
                 series: self.tables.index().len() as u64,
                 files: self.tables.state.layers().files.len() as u64,
-                replayed_samples: replayer.samples,
-                unreadable_records: replayer.unreadable,
+                replayed_samples: read.samples,
+                unreadable_records: read.unreadable,
                 log: log_report,
                 orphans: if self.read_only { 0 } else { remove_orphans(&self.tables, &self.disks, self.clock.now()) },
             };
@@ -373,10 +373,19 @@ impl Shared {
         drop(guard);
     }
 
+    fn read_log(&self, flushed: u64) -> Result<(Arc<Log<LogBatch>>, ReplayReport, Counts), StoreError> {
+        let replayer = Replayer::new(&self.tables, flushed);
+        let mut replayer =
+            replayer.map_err(|source| StoreError::Folder { path: "the replay's threads".into(), source })?;
+        let opened = self.open_log(flushed, &mut replayer);
+        let read = replayer.finish();
+        opened.map(|(log, report)| (log, report, read))
+    }
+
     fn open_log(
         &self,
         flushed: u64,
-        replayer: &mut Replayer<'_>,
+        replayer: &mut Replayer,
     ) -> Result<(Arc<Log<LogBatch>>, ReplayReport), StoreError> {
         let log_options =
             LogOptions { sync: self.options.sync, queue_bytes_max: self.options.queue_bytes, ..LogOptions::default() };

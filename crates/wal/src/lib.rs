@@ -39,4 +39,4 @@ pub use recover::{Damage, Record, Replay, ReplayReport, ReplayStop, TornTail};
 pub use segments::SegmentInfo;
 pub use space::{DiskSpace, allocate, disk_space, is_disk_full, is_read_only};
 pub use stats::LogStats;
-pub use storage::{Storage, StorageFile};
+pub use storage::{Storage, StorageFile, replace_file};

@@ -39,10 +39,7 @@ fn samples_of(logged: &LogBatch, segment: &SegmentSeries) -> Vec<(u64, i64, u64)
     let mut bytes = Vec::new();
     logged.put_samples(segment, &mut bytes);
     let mut found = Vec::new();
-    read_samples_dense(&bytes, |local, timestamps, values| {
-        found.extend(timestamps.iter().zip(values).map(|(&at, value)| (local, at, value.to_bits())));
-    })
-    .expect("our own bytes");
+    read_samples_dense(&bytes, |local, at, value| found.push((local, at, value.to_bits()))).expect("our own bytes");
     for cut in 0..bytes.len() {
         assert!(read_samples_dense(&bytes[..cut], |_, _, _| {}).is_none(), "cut at {cut}");
     }
@@ -92,8 +89,8 @@ fn records_of_earlier_releases_are_read() {
         bytes.extend_from_slice(&value.to_bits().to_be_bytes()[..n]);
     }
     let mut found = Vec::new();
-    read_samples(&bytes, |local, timestamps, values| found.push((local, timestamps.to_vec(), values.to_vec())));
-    assert_eq!(found, [(7, vec![1000, 1015], vec![1.5, 0.0])]);
+    read_samples(&bytes, |local, at, value| found.push((local, at, value))).expect("the format of then");
+    assert_eq!(found, [(7, 1000, 1.5), (7, 1015, 0.0)]);
 }
 
 proptest! {
