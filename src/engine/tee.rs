@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use series::{Append, AppendError, Appended, Batch, Matcher, Recall, TimeRange, Timestamp};
+use series::{Append, AppendError, Appended, Batch, Matcher, Millis, Recall, TimeRange, Timestamp};
 
 use wants::Wants;
 
@@ -139,7 +139,9 @@ impl Tee {
             batch,
             Box::new(move |outcome| {
                 if let Ok(appended) = &outcome {
-                    shared.offer(&send, copy, fits && appended.rejected.is_empty() && appended.zeros == 0);
+                    // Zeros at the starts of counters are read back with the batch they came with.
+                    let whole = fits && appended.rejected.is_empty() && appended.zeros == 0;
+                    shared.offer(&send, copy, whole, appended.zeros_since);
                 }
                 done(outcome);
             }),
@@ -148,8 +150,9 @@ impl Tee {
 }
 
 impl Shared {
-    /// Queues the batch, or notes it when it does not fit, is not `whole` in the store or would overtake what is noted.
-    fn offer(&self, send: &SyncSender<Arc<Batch>>, batch: Arc<Batch>, whole: bool) {
+    /// Queues the batch, or notes it when it does not fit, is not `whole` in the store or would overtake what is noted. The
+    /// store may have put zeros before it, from `zeros_since` on.
+    fn offer(&self, send: &SyncSender<Arc<Batch>>, batch: Arc<Batch>, whole: bool, zeros_since: Option<Timestamp>) {
         let mut missed = self.missed();
         let bytes = batch.bytes() as u64;
         let queued_bytes = self.queued_bytes.load(Ordering::SeqCst);
@@ -171,6 +174,7 @@ impl Shared {
         if let Some(batch) = left {
             self.overflows.fetch_add(1, Ordering::Relaxed);
             missed.note(span_of(&batch));
+            missed.note(zeros_since.map(|since| TimeRange::new(since, since + Millis(1))));
         }
     }
 
@@ -307,21 +311,19 @@ mod tests {
     }
 
     #[test]
-    fn zeros_that_the_store_put_go_to_the_streams_too() {
-        /// Says that it put a zero before each series.
+    fn zeros_that_the_store_put_are_read_back_with_their_batch() {
+        /// Says that it put a zero before a series.
         struct Starting;
         impl Append for Starting {
             fn append(&self, batch: Batch, done: Box<dyn FnOnce(Result<Appended, AppendError>) + Send>) {
-                let zeros = (0..batch.n_series() as u32).map(|series| series::Zero { series, at: Timestamp(2) });
-                done(Ok(Appended { zeros: zeros.collect(), ..Appended::default() }));
+                drop(batch);
+                done(Ok(Appended { zeros: 1, zeros_since: Some(Timestamp(2)), ..Appended::default() }));
             }
         }
-        let tee = Tee::new(Arc::new(Starting));
+        let tee = Tee::new(Arc::new(Starting), vec![vec![Matcher::equal("__name__", "up")]]);
         let feed = tee.feed().expect("first");
         tee.append_wait(batch(&[5])).expect("written");
-        let seen = feed.next(Duration::ZERO).expect("queued");
-        let runs: Vec<_> = seen.iter().map(|run| (run.timestamps[0], run.values[0])).collect();
-        assert_eq!(runs, [(5, 1.0), (2, 0.0)]);
+        assert_eq!((feed.next(Duration::ZERO).is_none(), feed.missed()), (true, range(2, 6)));
     }
 
     #[test]

@@ -15,7 +15,10 @@ const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 
 fn start(data: &Path) -> Server {
-    Server::start_with(data, &[QUIET[0], QUIET[1], ("FORETIDE__ADMIN_API", "true")])
+    Server::start_with(
+        data,
+        &[QUIET[0], QUIET[1], ("FORETIDE__ADMIN_API", "true"), ("FORETIDE__RETENTION__ROLLUPS", "daily")],
+    )
 }
 
 /// Two series, a sample a minute on the whole of the day before yesterday and the last hour.

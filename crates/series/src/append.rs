@@ -43,6 +43,8 @@ pub struct Appended {
     pub exemplars: u64,
     /// Zeros written besides at the starts of counters, floats only; none of them counts as a sample.
     pub zeros: u64,
+    /// Time of the oldest of them.
+    pub zeros_since: Option<Timestamp>,
     /// Empty histograms written besides at their starts, likewise.
     pub zero_histograms: u64,
     /// Position in the log that covers the batch; later batches have larger ones.
@@ -85,6 +87,8 @@ pub enum RejectionReason {
         /// The limit.
         limit: u64,
     },
+    /// Named by a number that this store has not given: the batch was made for another one.
+    UnknownNumber,
     /// A native histogram that [`crate::Histogram::check`] refuses.
     BadHistogram,
 }
@@ -143,6 +147,7 @@ impl fmt::Display for RejectionReason {
             Self::Expired { keep } => write!(f, "older than the retention of {keep}"),
             Self::TooNew { ahead } => write!(f, "more than {ahead} in the future"),
             Self::SeriesLimit { limit } => write!(f, "new series beyond the limit of {limit} active series"),
+            Self::UnknownNumber => f.write_str("of a series that this store has not numbered"),
             Self::BadHistogram => f.write_str("a native histogram that contradicts itself"),
         }
     }
@@ -156,6 +161,7 @@ impl RejectionReason {
             Self::Expired { .. } => "expired",
             Self::TooNew { .. } => "too_new",
             Self::SeriesLimit { .. } => "series_limit",
+            Self::UnknownNumber => "unknown_number",
             Self::BadHistogram => "bad_histogram",
         }
     }

@@ -166,6 +166,11 @@ impl Writer {
         let mut index = self.tables.index_mut();
         for run in batch.iter() {
             let known = find(&index, admitted.numbers.last().copied(), &run);
+            if let (None, Some(stranger)) = (known, run.known) {
+                let n_samples = run.timestamps.len() + run.histograms.len();
+                answer.reject(RejectionReason::UnknownNumber, n_samples as u64, stranger.id);
+                continue;
+            }
             if is_without_samples(&run) && known.is_none() {
                 // Exemplars alone make no series.
                 self.tables.exemplars.drop_homeless(run.exemplars.len() as u64);
@@ -302,6 +307,7 @@ fn copy_inside(
                 if let Some(zero) = zero_before(at).filter(|_| !is_stale(value)) {
                     admitted.push(zero, 0.0);
                     answer.zeros += 1;
+                    answer.zeros_since = answer.zeros_since.map_or(Some(zero), |since| Some(since.min(zero)));
                 }
                 admitted.push(Timestamp(at), value);
             }

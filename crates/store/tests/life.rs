@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bench::{Bench, NOW, labels};
 use proptest::prelude::*;
 use series::{Batch, Labels, Matcher, Millis, Resolution, STALE_NAN, SelectRequest, TimeRange, Timestamp};
-use store::{Keep, KeepTimes, Retention, RetentionRule, StoreOptions, TierOptions};
+use store::{Keep, KeepTimes, Retention, RetentionRule, RollupTime, StoreOptions, TierOptions};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -66,13 +66,13 @@ fn steps(clock: bool) -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..24)
 }
 
-fn options(retention: Retention, cold: &Path) -> StoreOptions {
+fn options(retention: Retention, rollups: RollupTime, cold: &Path) -> StoreOptions {
     let forever = Millis::from_days(100_000);
     let (after, stay) = (Millis::from_days(1), Millis::from_hours(2));
     let tiers = Some(TierOptions { url: format!("file://{}", cold.display()), after, promote_reads: 3, stay });
     let defaults =
         StoreOptions { ooo_window: forever, ahead_max: forever, background: false, ..StoreOptions::default() };
-    StoreOptions { retention, tiers, cache_bytes: 1 << 20, ..defaults }
+    StoreOptions { retention, rollups, tiers, cache_bytes: 1 << 20, ..defaults }
 }
 
 /// What should be there.
@@ -163,14 +163,20 @@ struct Play {
     cold: tempfile::TempDir,
     model: Model,
     retention: Retention,
+    rollups: RollupTime,
 }
 
 impl Play {
+    /// With roll-ups of every closed day.
     fn new(retention: Retention) -> Self {
+        Self::rolling(retention, RollupTime::Daily)
+    }
+
+    fn rolling(retention: Retention, rollups: RollupTime) -> Self {
         let mut bench = Bench::new();
         let cold = tempfile::tempdir().expect("a folder");
-        bench.reopen(options(retention.clone(), cold.path()));
-        Self { bench, cold, model: Model::default(), retention }
+        bench.reopen(options(retention.clone(), rollups, cold.path()));
+        Self { bench, cold, model: Model::default(), retention, rollups }
     }
 
     fn now(&self) -> i64 {
@@ -203,7 +209,7 @@ impl Play {
             Step::Clean => drop(self.bench.store().clean_deleted().expect("cleans")),
             Step::Tidy => self.bench.store().tidy().expect("tidies"),
             Step::Clock(hours) => self.bench.set_now(Timestamp(self.now() + hours * HOUR)),
-            Step::Reopen => self.bench.reopen(options(self.retention.clone(), self.cold.path())),
+            Step::Reopen => self.bench.reopen(options(self.retention.clone(), self.rollups, self.cold.path())),
         }
     }
 
@@ -241,8 +247,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_life_reads_like_a_map(steps in steps(true)) {
-        let mut play = Play::new(Retention::default());
+    fn any_life_reads_like_a_map(steps in steps(true), daily: bool) {
+        let rollups = if daily { RollupTime::Daily } else { RollupTime::BeforeExpiry };
+        let mut play = Play::rolling(Retention::default(), rollups);
         for step in steps {
             play.step(step);
             play.check_samples()?;
@@ -281,8 +288,14 @@ fn one(series: u8, at: i64, value: f64) -> Step {
 
 #[test]
 fn roll_ups_outlive_their_samples_and_late_ones_do_not_spoil_them() {
+    for rollups in [RollupTime::Daily, RollupTime::BeforeExpiry] {
+        outlive(rollups);
+    }
+}
+
+fn outlive(rollups: RollupTime) {
     let times = KeepTimes { raw: Keep::For(Millis::from_days(2)), ..KeepTimes::default() };
-    let mut play = Play::new(Retention { times, rules: Vec::new() });
+    let mut play = Play::rolling(Retention { times, rules: Vec::new() }, rollups);
     let old = (NOW.div_euclid(DAY) - 1) * DAY;
     for minute in 0..30 {
         play.step(one(0, old + minute * 60_000, minute as f64));
@@ -291,7 +304,11 @@ fn roll_ups_outlive_their_samples_and_late_ones_do_not_spoil_them() {
     let before = read_rollups(&play.bench, Resolution::FiveMinutes, TimeRange::ALL);
     assert_eq!(before[&labels(0)].len(), 6);
 
-    play.step(Step::Clock(72));
+    play.step(Step::Clock(24));
+    play.bench.store().flush(true).expect("merges");
+    let written = if rollups == RollupTime::Daily { 2 } else { 0 };
+    assert_eq!(play.bench.store().stats().rollup_files, written, "{rollups:?}");
+    play.step(Step::Clock(48));
     play.step(Step::Tidy);
     assert!(play.bench.read_all().values().all(Vec::is_empty), "the samples are gone");
     assert_eq!(read_rollups(&play.bench, Resolution::FiveMinutes, TimeRange::ALL), before);

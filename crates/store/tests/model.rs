@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use bench::{Bench, NOW, labels};
 use proptest::prelude::*;
 use series::{
-    Batch, Columns, Labels, Matcher, Metadata, MetricType, RejectionReason, STALE_NAN, SelectRequest, TimeRange,
-    Timestamp,
+    Batch, Columns, KnownSeries, Labels, Matcher, Metadata, MetricType, RejectionReason, STALE_NAN, SelectRequest,
+    SeriesId, Spelling, TimeRange, Timestamp,
 };
 use store::StoreOptions;
 
@@ -48,6 +48,20 @@ fn wide_open() -> StoreOptions {
     StoreOptions { ooo_window: forever, ahead_max: forever, ..StoreOptions::default() }
 }
 
+/// Names the series as a decoder does: by its number where the store recalls it, else by its labels and their spelling.
+fn begin(batch: &mut Batch, bench: &Bench, labels: &Labels) {
+    let recall = bench.store().appender().recall().expect("a store recalls");
+    let (spelling, mut known) = (Spelling::of(labels.canonical(), recall.seed()), Vec::new());
+    recall.recall(&[spelling], &mut known);
+    match known[0] {
+        Some(known) => batch.begin_known(known).expect("small"),
+        None => {
+            batch.begin_labels(labels).expect("small");
+            batch.spelled(spelling);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
@@ -61,7 +75,7 @@ proptest! {
                 Step::Append(samples) => {
                     let mut batch = Batch::default();
                     for (series, at, bits) in samples {
-                        batch.begin_labels(&labels(series)).expect("small");
+                        begin(&mut batch, &bench, &labels(series));
                         batch.push(Timestamp(at), f64::from_bits(bits));
                         model.entry(labels(series)).or_default().insert(at, bits);
                     }
@@ -236,4 +250,22 @@ fn an_early_start_answers_once_the_log_is_read() {
     assert_eq!(store.selector().select(&request).expect("selects").len(), 1);
     assert_eq!((store.starting(), store.started().expect("started").replayed_samples), (None, 1));
     assert_eq!(store.appender().append_wait(batch()).expect("serving").samples, 1);
+}
+
+#[test]
+fn a_number_of_another_store_is_no_series() {
+    let mut bench = Bench::open();
+    bench.reopen(wide_open());
+    let mut batch = Batch::default();
+    begin(&mut batch, &bench, &labels(0));
+    batch.push(Timestamp(NOW), 1.0);
+    bench.append(batch);
+    let mut batch = Batch::default();
+    for number in [0, 7] {
+        batch.begin_known(KnownSeries { number, id: SeriesId(1) }).expect("small");
+        batch.push(Timestamp(NOW), 9.0);
+    }
+    let answer = bench.append(batch);
+    assert_eq!((answer.rejected[0].reason, answer.rejected[0].samples), (RejectionReason::UnknownNumber, 2));
+    assert_eq!((answer.samples, bench.read_all()[&labels(0)].len()), (0, 1));
 }

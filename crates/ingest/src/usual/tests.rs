@@ -4,7 +4,9 @@ use super::*;
 use crate::encode::encode_message;
 use crate::{Decoder, RequestHead};
 use proptest::prelude::*;
-use series::{Batch, Labels};
+use std::sync::Mutex;
+
+use series::{Batch, Labels, SeriesId};
 
 fn samples_of(batch: &Batch) -> Vec<(Labels, u64, Vec<i64>, Vec<u64>)> {
     let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect();
@@ -157,4 +159,59 @@ fn our_own_encoding_is_usual() {
     let mut whole = Batch::default();
     let decoded = Decoder::new(Limits::default()).decode(&RequestHead::default(), &body, &mut whole).expect("valid");
     assert_eq!((decoded.samples, samples_of(&whole)), (50, samples_of(&batch)));
+}
+
+/// Recalls every spelling it has seen before, in the order in which they came.
+#[derive(Default)]
+struct Memory(Mutex<Vec<Spelling>>);
+
+impl Recall for Memory {
+    fn seed(&self) -> u64 {
+        7
+    }
+
+    fn recall(&self, spellings: &[Spelling], known: &mut Vec<Option<KnownSeries>>) {
+        let mut seen = self.0.lock().expect("not poisoned");
+        known.clear();
+        for spelling in spellings {
+            let place = seen.iter().position(|one| one == spelling);
+            known.push(place.map(|at| KnownSeries { number: at as u32, id: SeriesId(at as u64) }));
+            if place.is_none() {
+                seen.push(*spelling);
+            }
+        }
+    }
+
+    fn labels_of(&self, _: u32) -> Option<Labels> {
+        None
+    }
+}
+
+#[test]
+fn what_was_spelled_before_is_named_by_its_number() {
+    let mut usual = Usual::recalling(Some(Arc::new(Memory::default())));
+    let (a, b) = ([("__name__", "up"), ("job", "a")], [("__name__", "up"), ("job", "b")]);
+    let message = |parts: &[Vec<u8>]| {
+        let mut message = Vec::new();
+        parts.iter().for_each(|part| put(&mut message, 0x0a, part));
+        message
+    };
+    let mut decode = |parts: &[Vec<u8>]| {
+        let mut batch = Batch::default();
+        let decoded = usual.decode(&message(parts), &Limits::default(), &mut batch);
+        decoded.map(|_| batch)
+    };
+    let first = decode(&[series(&a, &[(1, 1.0)])]).expect("usual");
+    assert!(first.series(0).known.is_none() && first.series(0).spelling.is_some());
+    let second = decode(&[series(&b, &[(2, 2.0)]), series(&a, &[(2, 3.0), (3, 4.0)])]).expect("usual");
+    assert!(second.series(0).known.is_none());
+    assert_eq!(second.series(0).labels.to_owned(), Labels::from_pairs(b).expect("valid"));
+    assert_eq!(second.series(1).known.map(|known| known.number), Some(0));
+    assert_eq!((second.series(1).timestamps, second.series(1).values), (&[2, 3][..], &[3.0, 4.0][..]));
+    assert!(second.series(1).labels.canonical().is_empty() && second.series(1).spelling.is_none());
+    // Samples are looked at whoever they belong to, and what follows the labels is not taken for a part of them.
+    assert!(decode(&[series(&a, &[])]).is_none());
+    let mut late = series(&a, &[(4, 1.0)]);
+    put(&mut late, 0x0a, &[0x0a, 1, b'z', 0x12, 1, b'z']);
+    assert!(decode(&[late]).is_none(), "labels behind the samples");
 }
