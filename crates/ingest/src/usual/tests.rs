@@ -191,14 +191,9 @@ impl Recall for Memory {
 fn what_was_spelled_before_is_named_by_its_number() {
     let mut usual = Usual::recalling(Some(Arc::new(Memory::default())));
     let (a, b) = ([("__name__", "up"), ("job", "a")], [("__name__", "up"), ("job", "b")]);
-    let message = |parts: &[Vec<u8>]| {
-        let mut message = Vec::new();
-        parts.iter().for_each(|part| put(&mut message, 0x0a, part));
-        message
-    };
     let mut decode = |parts: &[Vec<u8>]| {
         let mut batch = Batch::default();
-        let decoded = usual.decode(&message(parts), &Limits::default(), &mut batch);
+        let decoded = usual.decode(&parts.concat(), &Limits::default(), &mut batch);
         decoded.map(|_| batch)
     };
     let first = decode(&[series(&a, &[(1, 1.0)])]).expect("usual");
@@ -211,7 +206,8 @@ fn what_was_spelled_before_is_named_by_its_number() {
     assert!(second.series(1).labels.canonical().is_empty() && second.series(1).spelling.is_none());
     // Samples are looked at whoever they belong to, and what follows the labels is not taken for a part of them.
     assert!(decode(&[series(&a, &[])]).is_none());
-    let mut late = series(&a, &[(4, 1.0)]);
-    put(&mut late, 0x0a, &[0x0a, 1, b'z', 0x12, 1, b'z']);
+    let (mut inside, mut late) = (series(&a, &[(4, 1.0)]).split_off(2), Vec::new());
+    put(&mut inside, 0x0a, &[0x0a, 1, b'z', 0x12, 1, b'z']);
+    put(&mut late, 0x0a, &inside);
     assert!(decode(&[late]).is_none(), "labels behind the samples");
 }
