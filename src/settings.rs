@@ -351,7 +351,7 @@ impl Default for StoreSettings {
             ooo_window: Span::hours(24),
             ahead_max: Span::minutes(10),
             series_max: 2_000_000,
-            memtable_mib: 64,
+            memtable_mib: 48,
             memtable_age: Span::minutes(10),
             cache_mib: 64,
         }

@@ -6,6 +6,7 @@
 //!   values ──────▶ constant? ─▶ one value
 //!                     ├──────▶ decimal? ─▶ integer mantissas, one exponent ─▶ deltas │ pco
 //!                     └──────▶ shorter of: pco over f64 │ raw
+//!   both ────────▶ packed as they came, for files that will be merged soon
 //!   histograms ──▶ layout once a run, numbers by columns (+ zstd)
 //! ```
 //!
@@ -19,6 +20,7 @@ mod decimal;
 mod error;
 mod frame;
 mod histograms;
+pub mod packed;
 mod timestamps;
 mod values;
 pub mod varint;
@@ -29,6 +31,7 @@ pub use frame::{compress, decompress};
 pub use histograms::{
     HISTOGRAM_NUMBERS_MAX, HistogramLayout, HistogramRun, decode_histograms, encode_histograms, is_histograms,
 };
+pub use packed::{decode_samples, is_packed};
 pub use timestamps::{decode_timestamps, encode_timestamps};
 pub use values::{decode_values, encode_values};
 

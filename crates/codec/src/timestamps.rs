@@ -9,6 +9,8 @@ const REGULAR: u8 = 1;
 const VARINTS: u8 = 2;
 const ZSTD: u8 = 3;
 const PCO: u8 = 4;
+/// The blob of values holds the times.
+pub(crate) const IN_VALUES: u8 = 5;
 
 /// Appends a blob of `timestamps` (any integers in any order; rising ones with an even step are shortest) to `out`.
 ///
@@ -58,6 +60,7 @@ fn decode(bytes: &[u8], out: &mut Vec<i64>) -> Result<(), CodecError> {
         VARINTS => Packing::Varints,
         ZSTD => Packing::Zstd,
         PCO => Packing::Pco,
+        IN_VALUES => return Err(CodecError::malformed("timestamps", "they are in the blob of values")),
         tag => return Err(CodecError::UnknownTag(tag)),
     };
     let mut at = 1;

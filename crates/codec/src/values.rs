@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use crate::block::{self, Order, Packing};
 use crate::error::CodecError;
+use crate::packed::{self, PACKED};
 use crate::timestamps::get_count;
 use crate::{MAX_SAMPLES, decimal, varint};
 
@@ -87,6 +88,9 @@ fn decode(bytes: &[u8], out: &mut Vec<f64>) -> Result<(), CodecError> {
     let tag = *bytes.first().ok_or(CodecError::Empty)?;
     if tag == EMPTY {
         return if bytes.len() == 1 { Ok(()) } else { Err(CodecError::Trailing(bytes.len() - 1)) };
+    }
+    if tag == PACKED {
+        return packed::decode_packed(bytes, &mut Vec::new(), out);
     }
     if tag > RAW {
         return Err(CodecError::UnknownTag(tag));

@@ -91,7 +91,7 @@ impl Usual {
         let mut at = 0;
         while at < message.len() {
             let end = enter(message, &mut at, 0x0a, message.len())?;
-            let middle = end_of_labels(message, at, end)?;
+            let middle = likely_end_of_labels(message, at, end).or_else(|| end_of_labels(message, at, end))?;
             // A series without samples leaves no trace; the careful decoder knows how, and how many are too many.
             if middle == end || self.spans.len() as u64 >= limits.series {
                 return None;
@@ -105,13 +105,48 @@ impl Usual {
         if self.spans.is_empty() {
             return None;
         }
+        self.ask();
+        if self.correct(message)? {
+            self.ask();
+        }
+        Some(())
+    }
+
+    fn ask(&mut self) {
         match &self.recall {
             Some(recall) => recall.recall(&self.spellings, &mut self.known),
             None => self.known.clear(),
         }
         self.known.resize(self.spans.len(), None);
-        Some(())
     }
+
+    /// Looks where the labels of unknown series really end; whether any end was another than it seemed. A known spelling
+    /// was such labels once, and a sample follows it, so there they end.
+    fn correct(&mut self, message: &[u8]) -> Option<bool> {
+        let mut corrected = false;
+        for (i, span) in self.spans.iter_mut().enumerate().filter(|(i, _)| self.known[*i].is_none()) {
+            let middle = end_of_labels(message, span.start, span.end)?;
+            if middle == span.end {
+                return None;
+            }
+            if middle != span.middle {
+                (span.middle, corrected) = (middle, true);
+                if let (Some(recall), Some(spelling)) = (&self.recall, self.spellings.get_mut(i)) {
+                    *spelling = Spelling::of(&message[span.start..middle], recall.seed());
+                }
+            }
+        }
+        Some(corrected)
+    }
+}
+
+/// Where the labels end if one sample of the usual length follows them, without walking over them: value and time, or the
+/// time alone.
+#[inline]
+fn likely_end_of_labels(message: &[u8], start: usize, end: usize) -> Option<usize> {
+    let series = message.get(start..end)?;
+    let ends = |n: usize, tags: &[u8]| series.len().checked_sub(n).filter(|&at| series[at..].starts_with(tags));
+    ends(18, &[0x12, 0x10, 0x09]).or_else(|| ends(9, &[0x12, 0x07, 0x10])).map(|at| start + at)
 }
 
 /// Steps over the labels of a series without looking into them.

@@ -91,8 +91,7 @@ fn measure_codec(runs: &[Run]) -> Outcome<Vec<ChunkRow>> {
     for row in &rows {
         timestamps.clear();
         values.clear();
-        codec::decode_timestamps(&row.ts_chunk, &mut timestamps)?;
-        codec::decode_values(&row.value_chunk, &mut values)?;
+        codec::decode_samples(&row.ts_chunk, &row.value_chunk, &mut timestamps, &mut values)?;
         black_box((&timestamps, &values));
     }
     println!("decode chunks: {:.1} M samples/s", total / since(start) / 1e3);
@@ -174,8 +173,7 @@ fn measure_scans(file: &ChunkFile) -> Outcome<()> {
 fn decode(file: &ChunkFile, rows: &[u32]) -> Outcome<usize> {
     let (mut timestamps, mut values) = (Vec::new(), Vec::new());
     for chunk in file.fetch(rows)? {
-        codec::decode_timestamps(&chunk.ts, &mut timestamps)?;
-        codec::decode_values(&chunk.values, &mut values)?;
+        codec::decode_samples(&chunk.ts, &chunk.values, &mut timestamps, &mut values)?;
     }
     Ok(timestamps.len().min(values.len()))
 }

@@ -31,9 +31,9 @@ pub struct ChunkRow {
     pub last: f64,
     /// Rise of a counter inside the chunk: a fall counts as a restart from zero.
     pub increase: f64,
-    /// Timestamps by [`codec::encode_timestamps`].
+    /// Timestamps by [`codec::encode_timestamps`], or [`codec::packed::wrap`].
     pub ts_chunk: Bytes,
-    /// Values by [`codec::encode_values`].
+    /// Values by [`codec::encode_values`], or [`codec::packed::wrap`].
     pub value_chunk: Bytes,
 }
 
@@ -59,6 +59,16 @@ pub struct ChunkAggregates {
 }
 
 impl ChunkRow {
+    /// As [`ChunkRow::encode`], of samples that are packed already ([`codec::packed`]).
+    ///
+    /// # Panics
+    /// As [`ChunkRow::encode`].
+    pub fn packed(metric: Arc<str>, series_id: u64, timestamps: &[i64], values: &[f64], packed: &[u8]) -> Self {
+        assert_eq!(timestamps.len(), values.len(), "a chunk has one value a timestamp");
+        let (ts_chunk, value_chunk) = codec::packed::wrap(values.len(), packed);
+        Self::new(metric, series_id, timestamps, values, ts_chunk, value_chunk)
+    }
+
     /// Encodes a run of samples. `timestamps` rise strictly; both slices have the same length, 1 to
     /// [`codec::MAX_SAMPLES`].
     ///
@@ -69,6 +79,17 @@ impl ChunkRow {
         let (mut ts_chunk, mut value_chunk) = (Vec::new(), Vec::new());
         codec::encode_timestamps(timestamps, &mut ts_chunk);
         codec::encode_values(values, &mut value_chunk);
+        Self::new(metric, series_id, timestamps, values, ts_chunk, value_chunk)
+    }
+
+    fn new(
+        metric: Arc<str>,
+        series_id: u64,
+        timestamps: &[i64],
+        values: &[f64],
+        ts_chunk: Vec<u8>,
+        value_chunk: Vec<u8>,
+    ) -> Self {
         let all = ChunkAggregates::of(values);
         Self {
             metric,

@@ -64,15 +64,13 @@ fn verify_chunks(store: &Arc<dyn ObjectStore>, entry: &FileEntry) -> Result<File
             let (at, fault) = (row as usize, |why: String| LakeError::damaged(file.key(), format!("row {row}: {why}")));
             timestamps.clear();
             values.clear();
-            codec::decode_timestamps(&chunk.ts, &mut timestamps).map_err(|err| fault(format!("timestamps: {err}")))?;
-            codec::decode_values(&chunk.values, &mut values).map_err(|err| fault(format!("values: {err}")))?;
-            let is_as_said = timestamps.len() == values.len()
-                && timestamps.len() as u64 == u64::from(keys.count[at])
+            codec::decode_samples(&chunk.ts, &chunk.values, &mut timestamps, &mut values)
+                .map_err(|err| fault(err.to_string()))?;
+            let is_as_said = timestamps.len() as u64 == u64::from(keys.count[at])
                 && timestamps.first() == Some(&keys.min_ts[at])
                 && timestamps.last() == Some(&keys.max_ts[at]);
             if !is_as_said {
-                let (n, v) = (timestamps.len(), values.len());
-                return Err(fault(format!("{n} timestamps and {v} values do not fit its keys")));
+                return Err(fault(format!("{} samples do not fit its keys", timestamps.len())));
             }
             samples += timestamps.len() as u64;
         }

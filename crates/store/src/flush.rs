@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use lake::{ChunkFileWriter, ChunkRow, Commit, EncodedFile, FileEntry, LakeError, SeriesFileWriter, SeriesRef};
-use series::{SeriesId, TimeRange};
+use series::{Columns, SeriesId};
 
 use crate::error::StoreError;
 use crate::index::SeriesNumber;
 use crate::memtable::Memtable;
-use crate::rows::{ChunkSamples, RowsByDay, date_of, for_each_chunk};
+use crate::rows::{ChunkSamples, DAY, RowsByDay, date_of, for_each_chunk};
 use crate::state::OpenFile;
 use crate::store::Shared;
 
@@ -160,9 +160,13 @@ fn encode_days(
 ) -> Result<(DayFiles, BTreeSet<i64>), StoreError> {
     let mut days = Days { only, files: DayFiles::new(), later: BTreeSet::new(), fault: None };
     for &(metric, id, number) in &ordered.series {
-        let samples = table.read(number, TimeRange::ALL);
+        let (samples, packed) = table.read_whole(number);
         let metric = &ordered.metrics[metric as usize];
-        if samples.histograms.is_empty() {
+        if let Some(packed) = packed.filter(|_| is_worth_keeping(&samples.floats)) {
+            let Columns { timestamps, values } = &samples.floats;
+            let day = timestamps[0].div_euclid(DAY);
+            days.push(day, || ChunkRow::packed(Arc::clone(metric), id.0, timestamps, values, &packed));
+        } else if samples.histograms.is_empty() {
             let floats = &samples.floats;
             for_each_chunk(&floats.timestamps, ChunkSamples::FRESH, |day, chunk| {
                 let (timestamps, values) = (&floats.timestamps[chunk.clone()], &floats.values[chunk]);
@@ -180,6 +184,16 @@ fn encode_days(
         }
     }
     Ok((days.files, days.later))
+}
+
+/// Whether a run goes into one chunk, and packing it anew would not make it much shorter: then it goes as it lies in
+/// memory, and only the merge that is to come packs it well.
+fn is_worth_keeping(run: &Columns) -> bool {
+    let (Some(first), Some(last)) = (run.timestamps.first(), run.timestamps.last()) else { return false };
+    let is_constant = || run.values.iter().all(|value| value.to_bits() == run.values[0].to_bits());
+    (codec::PACKED_ITEMS_MIN..=ChunkSamples::FRESH.0).contains(&run.len())
+        && first.div_euclid(DAY) == last.div_euclid(DAY)
+        && !is_constant()
 }
 
 /// Where rows go.

@@ -9,7 +9,6 @@
 //! dropped as a whole.
 
 mod histograms;
-mod packed;
 mod shard;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -79,6 +78,21 @@ impl Memtable {
     /// float and as a histogram is answered by the later of the two.
     pub(crate) fn read(&self, number: SeriesNumber, range: TimeRange) -> Samples {
         self.histograms.beside(number, range, self.read_floats(number, range))
+    }
+
+    /// All samples of a series, and the bytes they are packed in where those can go into a file as they are: floats only,
+    /// in the order of time.
+    pub(crate) fn read_whole(&self, number: SeriesNumber) -> (Samples, Option<Vec<u8>>) {
+        let (shard, local) = place(number);
+        let copied = read(&self.shards[shard]).copy(local);
+        let packed = copied.filter(|copied| copied.is_sorted && !self.histograms.has(number));
+        match packed {
+            Some(copied) => {
+                let samples = Samples { floats: copied.columns(), histograms: Vec::new() };
+                (samples, Some(copied.into_bytes()))
+            }
+            None => (self.read(number, TimeRange::ALL), None),
+        }
     }
 
     fn read_floats(&self, number: SeriesNumber, range: TimeRange) -> Columns {

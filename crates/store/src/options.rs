@@ -63,7 +63,7 @@ impl Default for StoreOptions {
             ahead_max: Millis::from_mins(10),
             series_max: 2_000_000,
             index_bytes: u64::MAX,
-            memtable_bytes: 64 << 20,
+            memtable_bytes: 48 << 20,
             fresh_bytes: u64::MAX,
             log_bytes: 192 << 20,
             memtable_age: Millis::from_mins(10),

@@ -175,12 +175,7 @@ pub(crate) fn decode_either(bytes: &ChunkBytes, out: &mut Samples) -> Result<(),
 
 /// Appends a chunk's floats.
 pub(crate) fn decode_chunk(bytes: &ChunkBytes, out: &mut Columns) -> Result<(), String> {
-    codec::decode_timestamps(&bytes.ts, &mut out.timestamps).map_err(|err| format!("timestamps: {err}"))?;
-    codec::decode_values(&bytes.values, &mut out.values).map_err(|err| format!("values: {err}"))?;
-    if out.timestamps.len() != out.values.len() {
-        return Err(format!("{} timestamps but {} values", out.timestamps.len(), out.values.len()));
-    }
-    Ok(())
+    codec::decode_samples(&bytes.ts, &bytes.values, &mut out.timestamps, &mut out.values).map_err(|err| err.to_string())
 }
 
 fn append_part(run: &mut Columns, chunk: &Columns, range: TimeRange) {

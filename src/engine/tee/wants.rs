@@ -12,16 +12,22 @@ use series::{Batch, BatchTooLarge, Labels, LabelsRef, Matcher, Recall};
 pub(crate) struct Wants {
     selectors: Vec<Vec<Matcher>>,
     recall: Option<Arc<dyn Recall>>,
-    by_number: RwLock<Vec<Verdict>>,
+    by_number: RwLock<Verdicts>,
 }
 
-#[derive(Clone, Default)]
+/// By series number; the labels are looked at for wanted ones only, which are few.
+#[derive(Default)]
+struct Verdicts {
+    verdicts: Vec<Verdict>,
+    labels: Vec<Option<Labels>>,
+}
+
+#[derive(Clone, Copy, Default)]
 enum Verdict {
     #[default]
     NotJudged,
     Unwanted,
-    /// Wanted, under these labels.
-    Wanted(Labels),
+    Wanted,
 }
 
 impl Wants {
@@ -37,15 +43,19 @@ impl Wants {
     pub(crate) fn of(&self, batch: &Batch) -> Result<Batch, BatchTooLarge> {
         let (mut wanted, mut new) = (Batch::default(), Vec::new());
         {
-            let verdicts = self.by_number.read().unwrap_or_else(PoisonError::into_inner);
+            let judged = self.by_number.read().unwrap_or_else(PoisonError::into_inner);
             for i in 0..batch.n_series() {
                 let series = batch.series(i);
                 match series.known {
                     None if self.wants(series.labels) => wanted.push_series(&series, series.labels)?,
                     None => {}
-                    Some(known) => match verdicts.get(known.number as usize) {
-                        Some(Verdict::Wanted(labels)) => wanted.push_series(&series, labels.as_ref())?,
+                    Some(known) => match judged.verdicts.get(known.number as usize) {
                         Some(Verdict::Unwanted) => {}
+                        Some(Verdict::Wanted) => {
+                            if let Some(Some(labels)) = judged.labels.get(known.number as usize) {
+                                wanted.push_series(&series, labels.as_ref())?;
+                            }
+                        }
                         Some(Verdict::NotJudged) | None => new.push((i, known.number)),
                     },
                 }
@@ -67,13 +77,20 @@ impl Wants {
     fn judge(&self, number: u32) -> Option<Labels> {
         let labels = self.recall.as_ref()?.labels_of(number)?;
         let is_wanted = self.wants(labels.as_ref());
-        let mut verdicts = self.by_number.write().unwrap_or_else(PoisonError::into_inner);
+        let mut judged = self.by_number.write().unwrap_or_else(PoisonError::into_inner);
         let at = number as usize;
-        if verdicts.len() <= at {
-            verdicts.resize(at + 1, Verdict::NotJudged);
+        if judged.verdicts.len() <= at {
+            judged.verdicts.resize(at + 1, Verdict::NotJudged);
         }
-        verdicts[at] = if is_wanted { Verdict::Wanted(labels.clone()) } else { Verdict::Unwanted };
-        is_wanted.then_some(labels)
+        judged.verdicts[at] = if is_wanted { Verdict::Wanted } else { Verdict::Unwanted };
+        if !is_wanted {
+            return None;
+        }
+        if judged.labels.len() <= at {
+            judged.labels.resize(at + 1, None);
+        }
+        judged.labels[at] = Some(labels.clone());
+        Some(labels)
     }
 }
 

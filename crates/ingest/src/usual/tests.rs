@@ -161,7 +161,7 @@ fn our_own_encoding_is_usual() {
     assert_eq!((decoded.samples, samples_of(&whole)), (50, samples_of(&batch)));
 }
 
-/// Recalls every spelling it has seen before, in the order in which they came.
+/// Recalls the spellings it was told, numbered in that order.
 #[derive(Default)]
 struct Memory(Mutex<Vec<Spelling>>);
 
@@ -171,15 +171,12 @@ impl Recall for Memory {
     }
 
     fn recall(&self, spellings: &[Spelling], known: &mut Vec<Option<KnownSeries>>) {
-        let mut seen = self.0.lock().expect("not poisoned");
+        let told = self.0.lock().expect("not poisoned");
         known.clear();
-        for spelling in spellings {
-            let place = seen.iter().position(|one| one == spelling);
-            known.push(place.map(|at| KnownSeries { number: at as u32, id: SeriesId(at as u64) }));
-            if place.is_none() {
-                seen.push(*spelling);
-            }
-        }
+        known.extend(spellings.iter().map(|spelling| {
+            let at = told.iter().position(|one| one == spelling)?;
+            Some(KnownSeries { number: at as u32, id: SeriesId(at as u64) })
+        }));
     }
 
     fn labels_of(&self, _: u32) -> Option<Labels> {
@@ -189,7 +186,8 @@ impl Recall for Memory {
 
 #[test]
 fn what_was_spelled_before_is_named_by_its_number() {
-    let mut usual = Usual::recalling(Some(Arc::new(Memory::default())));
+    let memory = Arc::new(Memory::default());
+    let mut usual = Usual::recalling(Some(Arc::clone(&memory) as Arc<dyn Recall>));
     let (a, b) = ([("__name__", "up"), ("job", "a")], [("__name__", "up"), ("job", "b")]);
     let mut decode = |parts: &[Vec<u8>]| {
         let mut batch = Batch::default();
@@ -197,7 +195,8 @@ fn what_was_spelled_before_is_named_by_its_number() {
         decoded.map(|_| batch)
     };
     let first = decode(&[series(&a, &[(1, 1.0)])]).expect("usual");
-    assert!(first.series(0).known.is_none() && first.series(0).spelling.is_some());
+    assert!(first.series(0).known.is_none());
+    memory.0.lock().expect("not poisoned").push(first.series(0).spelling.expect("it may be remembered"));
     let second = decode(&[series(&b, &[(2, 2.0)]), series(&a, &[(2, 3.0), (3, 4.0)])]).expect("usual");
     assert!(second.series(0).known.is_none());
     assert_eq!(second.series(0).labels.to_owned(), Labels::from_pairs(b).expect("valid"));

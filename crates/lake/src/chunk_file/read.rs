@@ -24,9 +24,9 @@ const BATCH_ROWS: usize = 1024;
 /// The two blobs of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChunkBytes {
-    /// For [`codec::decode_timestamps`].
+    /// For [`codec::decode_samples`].
     pub ts: Bytes,
-    /// For [`codec::decode_values`].
+    /// For [`codec::decode_samples`].
     pub values: Bytes,
 }
 

@@ -213,7 +213,8 @@ fn properties(rows: &[ChunkRow]) -> Result<WriterProperties, LakeError> {
     let zstd = |level| ZstdLevel::try_new(level).map(Compression::ZSTD).map_err(|why| LakeError::invalid(PLACE, why));
     let is_short =
         rows.iter().map(|row| u64::from(row.count)).sum::<u64>() < rows.len() as u64 * codec::PACKED_ITEMS_MIN as u64;
-    // Short blobs are left plain by the codec: a page of them is compressed together. Long ones are packed already.
+    // Short blobs are left plain by the codec: a page of them is compressed together. Long ones are packed already; those
+    // that came as they lay in memory would lose a seventh, and are merged within the hour.
     let (blob_compression, blob_page_bytes) =
         if is_short { (zstd(3)?, SHORT_PAGE_BYTES) } else { (Compression::UNCOMPRESSED, BLOB_PAGE_BYTES) };
     // Statistics help readers of other engines to skip pages, but on the blobs they would only repeat them.

@@ -32,10 +32,15 @@ impl HistogramTable {
     }
 
     /// Floats were written for these times: they win over histograms that came before.
+    #[inline]
     pub(crate) fn floats_came(&self, number: SeriesNumber, timestamps: &[i64]) {
-        if !self.is_used.load(Ordering::Acquire) {
-            return;
+        if self.is_used.load(Ordering::Acquire) {
+            self.let_go(number, timestamps);
         }
+    }
+
+    #[cold]
+    fn let_go(&self, number: SeriesNumber, timestamps: &[i64]) {
         let mut series = self.series.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = series.get_mut(&number) {
             held.retain(|sample| !timestamps.contains(&sample.at.0));
@@ -58,6 +63,12 @@ impl HistogramTable {
         let Samples { floats, histograms } = &mut samples;
         histograms::drop_floats(floats, |at| histograms::has_histogram(histograms, at));
         samples
+    }
+
+    /// Whether a series has any.
+    pub(crate) fn has(&self, number: SeriesNumber) -> bool {
+        self.is_used.load(Ordering::Acquire)
+            && self.series.read().unwrap_or_else(PoisonError::into_inner).contains_key(&number)
     }
 
     /// Numbers of the series with histograms, in no order.

@@ -9,7 +9,7 @@
 //! Growing never copies and frees nothing: blocks of a series get larger as it grows, and all slabs go when the table is
 //! dropped. A series without samples costs nothing unless one of its 255 neighbours has some.
 
-use super::packed::{PADDING, SAMPLE_BYTES_MAX, Tail, unpack};
+use codec::packed::{PADDING, SAMPLE_BYTES_MAX, Tail, unpack};
 use series::Columns;
 
 /// Series of a page.
@@ -140,8 +140,14 @@ impl Copied {
     pub(super) fn columns(&self) -> Columns {
         let mut out =
             Columns { timestamps: Vec::with_capacity(self.n_samples), values: Vec::with_capacity(self.n_samples) };
-        unpack(&self.bytes, self.len, &mut out);
+        unpack(&self.bytes, self.len, &mut out.timestamps, &mut out.values);
         out
+    }
+
+    /// The bytes of the samples alone.
+    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.len);
+        self.bytes
     }
 }
 
