@@ -20,8 +20,6 @@ use wants::Wants;
 /// Batches that may wait for the streams, and their bytes: a batch of 2,000 samples is 0.7 MiB with its labels.
 const QUEUE: usize = 256;
 const QUEUE_BYTES: u64 = 32 << 20;
-/// How long a sample may wait for others before the streams look at it.
-const GATHER: Duration = Duration::from_millis(10);
 
 /// An [`Append`] that copies what was written to the streams.
 pub(crate) struct Tee {
@@ -199,12 +197,7 @@ fn joined(one: Option<TimeRange>, other: Option<TimeRange>) -> Option<TimeRange>
 impl Feed {
     /// The next batch, or `None` when nothing came for `patience` (or the write side is gone).
     pub(crate) fn next(&self, patience: Duration) -> Option<Arc<Batch>> {
-        let batch = self.receive.try_recv().or_else(|_| {
-            // Several requests are worked on at once, instead of waking up for each.
-            std::thread::sleep(GATHER.min(patience));
-            self.receive.recv_timeout(patience)
-        });
-        let batch = batch.ok()?;
+        let batch = self.receive.recv_timeout(patience).ok()?;
         self.shared.queued_bytes.fetch_sub(batch.bytes() as u64, Ordering::SeqCst);
         Some(batch)
     }
