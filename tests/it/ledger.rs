@@ -25,7 +25,12 @@ fn r1_kill_9_loses_doubles_and_alters_no_acknowledged_sample() {
 
 #[test]
 fn r2_a_power_cut_loses_no_acknowledged_sample() {
-    round("R2", 5, torture::power::run);
+    round("R2", 5, torture::power::ext4);
+}
+
+#[test]
+fn r2x_a_power_cut_on_xfs_loses_no_acknowledged_sample() {
+    round("R2x", 5, torture::power::xfs);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Ways of hurting a running Foretide, and the accounts that show what it kept.
 //!
 //! ```text
-//!   senders ─▶ POST /api/v1/write ─▶ 204 ─▶ ledger, fsynced        kill -9 · power cut · full disk · failing syscalls
+//!   senders ─▶ POST /api/v1/write ─▶ 204 ─▶ ledger, fsynced        kill -9 · power cut · full disk · failing syscalls · clock steps
 //!   afterwards: everything read back ─▶ lost, doubled, altered, invented: none, or the round has failed
 //! ```
 //!

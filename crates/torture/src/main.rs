@@ -44,9 +44,10 @@ enum Profile {
 /// A round: its name, what it does, its count on every push and once a night.
 type Round = (&'static str, &'static str, fn(&Plan) -> Outcome, u64, u64);
 
-const ROUNDS: [Round; 9] = [
+const ROUNDS: [Round; 10] = [
     ("R1", "kill -9 cycles", kill::run, 25, 1000),
-    ("R2", "power cuts", power::run, 5, 200),
+    ("R2", "power cuts on ext4", power::ext4, 5, 200),
+    ("R2x", "power cuts on xfs", power::xfs, 5, 200),
     ("R3", "log cuts and flips", log::run, 2000, 20_000),
     ("R4", "table files damaged", files::run, 500, 10_000),
     ("R5", "full disks", disk::run, 3, 50),

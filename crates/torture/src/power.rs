@@ -1,5 +1,5 @@
-//! R2: the power goes while samples arrive: an ext4 on a loop device is shut down under the server, as
-//! `xfs_io -x -c shutdown` does. Needs root, loop devices and mkfs.ext4.
+//! R2: the power goes while samples arrive: a file system on a loop device is shut down under the server, as
+//! `xfs_io -x -c shutdown` does, once an ext4 and once an xfs. Needs root, loop devices and the maker of the file system.
 
 use std::fs::File;
 use std::io;
@@ -11,22 +11,38 @@ use crate::machine::{self, Mount};
 use crate::plan::{Outcome, Plan};
 use crate::process::Process;
 
-/// Size of the disk.
+/// Size of the disk; xfs wants 300 MiB at least.
 const DISK_MIB: u64 = 512;
 /// `XFS_IOC_GOINGDOWN`, which ext4 knows as well: `_IOR('X', 125, __u32)`.
 const GOING_DOWN: libc::c_ulong = 0x8004_587d;
 /// Without flushing the file system's own log: what was not synced is gone.
 const NO_LOG_FLUSH: u32 = 2;
 
-/// Cuts the power `plan.count` times.
-pub fn run(plan: &Plan) -> Outcome {
+/// A file system, with the words that make one of it without questions.
+struct Kind {
+    name: &'static str,
+    make: &'static [&'static str],
+}
+
+/// Cuts the power of an ext4 `plan.count` times.
+pub fn ext4(plan: &Plan) -> Outcome {
+    cuts(plan, &Kind { name: "ext4", make: &["mkfs.ext4", "-q", "-F"] })
+}
+
+/// The same with xfs, which delays and reorders other things: it takes file sizes and data to the disk apart.
+pub fn xfs(plan: &Plan) -> Outcome {
+    cuts(plan, &Kind { name: "xfs", make: &["mkfs.xfs", "-q", "-f"] })
+}
+
+fn cuts(plan: &Plan, kind: &Kind) -> Outcome {
+    let name = kind.name;
     if !machine::is_root() {
-        return Outcome::Skipped("power cut: only root may mount".to_owned());
+        return Outcome::Skipped(format!("power cut on {name}: only root may mount"));
     }
     let folder = tempfile::tempdir().expect("a folder");
     let image = folder.path().join("disk.img");
-    if let Err(why) = make_disk(&image) {
-        return Outcome::Skipped(format!("power cut: {why}"));
+    if let Err(why) = make_disk(&image, kind) {
+        return Outcome::Skipped(format!("power cut on {name}: {why}"));
     }
     let place = folder.path().join("disk");
     let (mut senders, mut account) = (ledger::senders(plan.seed, folder.path()), Account::new(plan.seed));
@@ -34,14 +50,14 @@ pub fn run(plan: &Plan) -> Outcome {
     for cut in 1..=plan.count {
         let disk = match Mount::image(&image, &place) {
             Ok(disk) => disk,
-            Err(why) if cut == 1 => return Outcome::Skipped(format!("power cut: {why}")),
-            Err(why) => panic!("the disk does not come back after a power cut: {why}"),
+            Err(why) if cut == 1 => return Outcome::Skipped(format!("power cut on {name}: {why}")),
+            Err(why) => panic!("the {name} does not come back after a power cut: {why}"),
         };
         let data = disk.path().join("data");
         let server = Process::start(&plan.binary, &data, &log, &[]);
         let address = server.address().to_owned();
         if cut > 1 {
-            account.settle_by_sql(&address, &senders, &format!("power cut {}", cut - 1), || server.log());
+            account.settle_by_sql(&address, &senders, &format!("{name} power cut {}", cut - 1), || server.log());
         }
         if random.one_in(2) {
             let address = address.clone();
@@ -53,7 +69,7 @@ pub fn run(plan: &Plan) -> Outcome {
             server.kill();
         });
         if let Some(why) = refused {
-            return Outcome::Skipped(format!("power cut: this file system cannot be shut down: {why}"));
+            return Outcome::Skipped(format!("power cut: this {name} cannot be shut down: {why}"));
         }
     }
     let disk = Mount::image(&image, &place).expect("the disk comes back");
@@ -62,14 +78,17 @@ pub fn run(plan: &Plan) -> Outcome {
     server.kill();
     account.settle_by_store(&disk.path().join("data"), &senders, "the end");
     assert!(account.acknowledged() > 0, "nothing was acknowledged, so nothing was shown");
-    Outcome::Passed(format!("{} power cuts on ext4; {account}", plan.count))
+    Outcome::Passed(format!("{} power cuts on {name}; {account}", plan.count))
 }
 
-fn make_disk(image: &Path) -> Result<(), String> {
-    let make = machine::on_path("mkfs.ext4").ok_or("mkfs.ext4 is not installed")?;
+fn make_disk(image: &Path, kind: &Kind) -> Result<(), String> {
+    let (program, words) = kind.make.split_first().ok_or("no program is named")?;
+    let make = machine::on_path(program).ok_or_else(|| format!("{program} is not installed"))?;
     let file = File::create(image).map_err(|err| err.to_string())?;
     file.set_len(DISK_MIB << 20).map_err(|err| err.to_string())?;
-    machine::run(&make.display().to_string(), &["-q", "-F", &image.display().to_string()]).map(drop)
+    let image = image.display().to_string();
+    let words: Vec<&str> = words.iter().copied().chain([image.as_str()]).collect();
+    machine::run(&make.display().to_string(), &words).map(drop)
 }
 
 /// Takes the power from the file system at `place`.
