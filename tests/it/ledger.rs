@@ -24,6 +24,11 @@ fn r1_kill_9_loses_doubles_and_alters_no_acknowledged_sample() {
 }
 
 #[test]
+fn r1b_a_death_at_a_named_point_loses_no_acknowledged_sample() {
+    round("R1b", 1, torture::points::run);
+}
+
+#[test]
 fn r2_a_power_cut_loses_no_acknowledged_sample() {
     round("R2", 5, torture::power::ext4);
 }

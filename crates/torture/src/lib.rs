@@ -20,6 +20,7 @@ pub mod log;
 pub mod machine;
 pub mod order;
 pub mod plan;
+pub mod points;
 pub mod power;
 pub mod process;
 pub mod remote_write;

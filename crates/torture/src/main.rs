@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use torture::{Outcome, Plan, disk, faults, files, hostile, kill, log, order, power, saved};
+use torture::{Outcome, Plan, disk, faults, files, hostile, kill, log, order, points, power, saved};
 
 /// Hurts a Foretide binary and shows what it kept
 #[derive(Parser)]
@@ -44,8 +44,9 @@ enum Profile {
 /// A round: its name, what it does, its count on every push and once a night.
 type Round = (&'static str, &'static str, fn(&Plan) -> Outcome, u64, u64);
 
-const ROUNDS: [Round; 10] = [
+const ROUNDS: [Round; 11] = [
     ("R1", "kill -9 cycles", kill::run, 25, 1000),
+    ("R1b", "deaths at named points", points::run, 1, 20),
     ("R2", "power cuts on ext4", power::ext4, 5, 200),
     ("R2x", "power cuts on xfs", power::xfs, 5, 200),
     ("R3", "log cuts and flips", log::run, 2000, 20_000),

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::http::{self, Connection};
@@ -35,8 +35,19 @@ impl Process {
     /// Starts a server on `data` and waits until it answers. `wrapper` are words in front of the command, such as those
     /// of strace; its log goes to `log`.
     pub fn start(binary: &Path, data: &Path, log: &Path, wrapper: &[String]) -> Self {
+        Self::start_with(binary, data, log, wrapper, &[])
+    }
+
+    /// As [`Process::start`], with these variables over the quiet ones.
+    pub fn start_with(
+        binary: &Path,
+        data: &Path,
+        log: &Path,
+        wrapper: &[String],
+        variables: &[(&str, String)],
+    ) -> Self {
         for _ in 0..PORT_TRIES {
-            let mut process = Self::spawn(binary, data, log, wrapper);
+            let mut process = Self::spawn_with(binary, data, log, wrapper, variables);
             if process.wait_until_ready() {
                 return process;
             }
@@ -46,6 +57,17 @@ impl Process {
 
     /// As [`Process::start`], without waiting.
     pub fn spawn(binary: &Path, data: &Path, log: &Path, wrapper: &[String]) -> Self {
+        Self::spawn_with(binary, data, log, wrapper, &[])
+    }
+
+    /// As [`Process::start_with`], without waiting.
+    pub fn spawn_with(
+        binary: &Path,
+        data: &Path,
+        log: &Path,
+        wrapper: &[String],
+        variables: &[(&str, String)],
+    ) -> Self {
         let address = free_address();
         let file: File = OpenOptions::new().create(true).append(true).open(log).expect("the log can be written");
         let mut words = wrapper.to_vec();
@@ -55,7 +77,8 @@ impl Process {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FORETIDE")) {
             command.env_remove(name);
         }
-        command.envs(QUIET).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        command.envs(QUIET).envs(variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         let child = command.spawn().unwrap_or_else(|err| panic!("{}: {err}", words[0]));
         Self { child, address, log: log.to_owned() }
     }
@@ -78,6 +101,28 @@ impl Process {
     /// SIGKILL to it and, under a wrapper, to what the wrapper started.
     pub fn kill(mut self) {
         self.end();
+    }
+
+    /// Whether it ends by itself within `patience`, and if so how.
+    pub fn ends_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the server can be waited for") {
+                return Some(status);
+            }
+            if started.elapsed() >= patience {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// A line of `/proc/PID/status` that counts KiB, such as `VmHWM`, in bytes. Not of what a wrapper started, unless it
+    /// became the server by `exec`.
+    pub fn status_bytes(&self, key: &str) -> Option<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
     }
 
     /// One figure of `/metrics`.
