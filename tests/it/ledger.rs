@@ -59,6 +59,11 @@ fn r6_failing_system_calls_lose_no_acknowledged_sample() {
 }
 
 #[test]
+fn r8_steps_of_the_clock_change_no_data_and_stop_no_timer() {
+    round("R8", 1, torture::clock::run);
+}
+
+#[test]
 fn r9_hostile_clients_cost_the_good_ones_little() {
     round("R9", 200, torture::hostile::run);
 }

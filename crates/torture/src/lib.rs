@@ -9,6 +9,7 @@
 //! root or a program that is missing say so and count as skipped. The binary `foretide-torture` runs them at nightly
 //! figures; the product's tests run them small. Nothing here is part of the product.
 
+pub mod clock;
 pub mod disk;
 pub mod faults;
 pub mod files;

@@ -15,6 +15,14 @@ pub fn on_path(name: &str) -> Option<PathBuf> {
     places.map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
+/// A shared library, named by its path below one of the places where systems keep libraries.
+pub fn library(name: &str) -> Option<PathBuf> {
+    let by_kind = |folder: &str| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let places = ["/usr/lib", "/usr/lib64", "/usr/local/lib"];
+    let places = places.into_iter().flat_map(|folder| by_kind(folder).chain([PathBuf::from(folder)]));
+    places.map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
 /// A folder for rounds that ask what is stored and not whether it is on the disk: in memory, where there is such a place.
 pub fn quick_folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
