@@ -74,6 +74,11 @@ fn r16_a_backup_under_load_is_restored_whole() {
 }
 
 #[test]
+fn r17_a_short_soak_holds_its_load() {
+    round("R17", 0, torture::soak::run);
+}
+
+#[test]
 fn r18_any_order_and_any_batches_give_the_same_answers() {
     round("R18", 500, torture::order::run);
 }

@@ -26,6 +26,7 @@ pub mod power;
 pub mod process;
 pub mod remote_write;
 pub mod saved;
+pub mod soak;
 pub mod stored;
 
 pub use plan::{Outcome, Plan};

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use torture::{Outcome, Plan, clock, disk, faults, files, hostile, kill, log, order, points, power, saved};
+use torture::{Outcome, Plan, clock, disk, faults, files, hostile, kill, log, order, points, power, saved, soak};
 
 /// Hurts a Foretide binary and shows what it kept
 #[derive(Parser)]
@@ -44,7 +44,7 @@ enum Profile {
 /// A round: its name, what it does, its count on every push and once a night.
 type Round = (&'static str, &'static str, fn(&Plan) -> Outcome, u64, u64);
 
-const ROUNDS: [Round; 12] = [
+const ROUNDS: [Round; 13] = [
     ("R1", "kill -9 cycles", kill::run, 25, 1000),
     ("R1b", "deaths at named points", points::run, 1, 20),
     ("R2", "power cuts on ext4", power::ext4, 5, 200),
@@ -56,6 +56,7 @@ const ROUNDS: [Round; 12] = [
     ("R8", "clock steps", clock::run, 1, 60),
     ("R9", "hostile connections", hostile::run, 200, 2000),
     ("R16", "backups under load", saved::run, 1, 20),
+    ("R17", "soak", soak::run, 0, 480),
     ("R18", "orders and batches", order::run, 500, 50_000),
 ];
 
