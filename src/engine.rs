@@ -22,7 +22,7 @@ mod import;
 mod insight;
 pub(crate) mod jobs;
 mod maintenance;
-mod memory;
+pub(crate) mod memory;
 mod scrape;
 mod sql_service;
 mod streams;

@@ -8,7 +8,7 @@
 //!
 //! Queries, caches and request bodies have bounds of their own (`query.memory_mib`, `store.cache_mib`, the server's).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::settings::MemorySettings;
 
@@ -37,12 +37,35 @@ pub(crate) fn shares(settings: &MemorySettings) -> Shares {
     Shares { index_bytes: (limit as f64 * SHARE_OF_INDEX) as u64, fresh_bytes: (limit as f64 * SHARE_OF_FRESH) as u64 }
 }
 
-/// The smaller of what the control group allows and what the machine has.
+/// The smallest of what the control groups around this process allow and what the machine has.
 fn machine_bytes() -> u64 {
-    let read = |path: &str| std::fs::read_to_string(Path::new(path)).unwrap_or_default();
-    let groups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    known_bytes().unwrap_or(UNKNOWN_BYTES)
+}
+
+/// As [`machine_bytes`]; `None` where neither procfs nor a control group says anything.
+pub(crate) fn known_bytes() -> Option<u64> {
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    let groups = group_files(&read(Path::new("/proc/self/cgroup")));
     let allowed = groups.iter().filter_map(|path| read(path).trim().parse::<u64>().ok());
-    allowed.chain(total_bytes(&read("/proc/meminfo"))).min().unwrap_or(UNKNOWN_BYTES)
+    allowed.chain(total_bytes(&read(Path::new("/proc/meminfo")))).min()
+}
+
+/// Files that may hold a limit, by `/proc/self/cgroup`: of the own group and of all above it, since each of them binds. In
+/// a container the own group is often mounted as the root and its name leads nowhere; the root is looked at in any case.
+fn group_files(groups: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(name)) = (fields.next(), fields.next()) else { continue };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            list if list.split(',').any(|one| one == "memory") => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            _ => continue,
+        };
+        let name = Path::new(name.trim_start_matches('/'));
+        files.extend(name.ancestors().map(|above| Path::new(root).join(above).join(file)));
+    }
+    files
 }
 
 /// `MemTotal` of `/proc/meminfo`, which counts in KiB.
@@ -60,7 +83,21 @@ mod tests {
         let some = shares(&MemorySettings { limit_mib: 1000 });
         assert_eq!(some, Shares { index_bytes: 200 << 20, fresh_bytes: 150 << 20 });
         assert!(shares(&MemorySettings::default()).index_bytes > 0);
+        assert!(known_bytes() > Some(0));
         assert_eq!(total_bytes("Foo: 1 kB\nMemTotal:       16384 kB\n"), Some(16 << 20));
         assert_eq!(total_bytes(""), None);
+    }
+
+    #[test]
+    fn limits_are_looked_for_in_the_own_group_and_above() {
+        let found = |text| group_files(text).iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+        let v1 = found("9:name=systemd:/a\n4:cpu,memory:/a/b\n3:cpuset:/\n");
+        let v1_root = "/sys/fs/cgroup/memory";
+        let expected = ["a/b/", "a/", ""].map(|group| format!("{v1_root}/{group}memory.limit_in_bytes"));
+        assert_eq!(v1, expected);
+        let v2 = found("0::/system.slice/foretide.service\n");
+        let expected = ["system.slice/foretide.service/", "system.slice/", ""];
+        assert_eq!(v2, expected.map(|group| format!("/sys/fs/cgroup/{group}memory.max")));
+        assert_eq!(found("0::/\n"), ["/sys/fs/cgroup/memory.max"]);
     }
 }

@@ -13,6 +13,7 @@ use crate::cli::args::Common;
 use crate::cli::client::Client;
 use crate::cli::{CliError, verify};
 use crate::engine::health::{room, size};
+use crate::engine::memory;
 use crate::settings::Settings;
 
 /// Open files that a busy server needs: connections, segments, tables.
@@ -135,13 +136,7 @@ pub(super) fn limits(settings: &Settings) -> Vec<Finding> {
             Finding::ok("open files", format!("{soft} at most"))
         });
     }
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let total = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).map(|kib| kib << 10);
-    let cgroup = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
-        .iter()
-        .find_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
-    if let Some(bytes) = total.into_iter().chain(cgroup).min() {
+    if let Some(bytes) = memory::known_bytes() {
         let wanted = (settings.query.memory_mib as u64) << 20;
         findings.push(if wanted > bytes / 2 {
             let cure = "lower query.memory_mib to at most half of it";
