@@ -59,6 +59,11 @@ fn r6_failing_system_calls_lose_no_acknowledged_sample() {
 }
 
 #[test]
+fn r7_little_memory_refuses_what_does_not_fit_and_lives() {
+    round("R7", 300, torture::memory::run);
+}
+
+#[test]
 fn r8_steps_of_the_clock_change_no_data_and_stop_no_timer() {
     round("R8", 1, torture::clock::run);
 }

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use torture::{Outcome, Plan, clock, disk, faults, files, hostile, kill, log, order, points, power, saved, soak};
+use torture::{
+    Outcome, Plan, clock, disk, faults, files, hostile, kill, log, memory, order, points, power, saved, soak,
+};
 
 /// Hurts a Foretide binary and shows what it kept
 #[derive(Parser)]
@@ -44,7 +46,7 @@ enum Profile {
 /// A round: its name, what it does, its count on every push and once a night.
 type Round = (&'static str, &'static str, fn(&Plan) -> Outcome, u64, u64);
 
-const ROUNDS: [Round; 13] = [
+const ROUNDS: [Round; 15] = [
     ("R1", "kill -9 cycles", kill::run, 25, 1000),
     ("R1b", "deaths at named points", points::run, 1, 20),
     ("R2", "power cuts on ext4", power::ext4, 5, 200),
@@ -53,6 +55,8 @@ const ROUNDS: [Round; 13] = [
     ("R4", "table files damaged", files::run, 500, 10_000),
     ("R5", "full disks", disk::run, 3, 50),
     ("R6", "failing system calls", faults::run, 50, 1000),
+    ("R7", "little memory", memory::run, 300, 5000),
+    ("R7b", "heavy queries", memory::queries, 8, 20),
     ("R8", "clock steps", clock::run, 1, 60),
     ("R9", "hostile connections", hostile::run, 200, 2000),
     ("R16", "backups under load", saved::run, 1, 20),
