@@ -8,6 +8,12 @@ pub fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|about| std::os::unix::fs::MetadataExt::uid(&about) == 0)
 }
 
+/// Whether we may trace a process that runs already and is not our child's.
+pub fn may_trace() -> bool {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
+    is_root() || scope.map_or(true, |scope| scope.trim() == "0")
+}
+
 /// The program's path, if it is installed.
 pub fn on_path(name: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;

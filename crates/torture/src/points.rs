@@ -39,6 +39,9 @@ pub fn run(plan: &Plan) -> Outcome {
     let Some(strace) = machine::on_path("strace") else {
         return Outcome::Skipped("deaths at named points: strace is not installed".to_owned());
     };
+    if !machine::may_trace() {
+        return Outcome::Skipped("deaths at named points: only root may trace a running process here".to_owned());
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let mut round = Round {
         plan,
@@ -53,8 +56,9 @@ pub fn run(plan: &Plan) -> Outcome {
     let (mut senders, mut account) = (ledger::senders(plan.seed, folder.path()), Account::new(plan.seed));
     // A first life in peace, so that the others find segments, files and a backup.
     let server = round.start(&round.data);
-    senders = ledger::one_life(&server.address().to_owned(), senders, Duration::from_millis(200), || {
-        work(&round, server.address());
+    let address = server.address().to_owned();
+    senders = ledger::one_life(&address, senders, Duration::from_millis(200), || {
+        work(&round, &address);
         server.kill();
     });
     let mut deaths = 0;

