@@ -1,12 +1,15 @@
 //! R2: the power goes while samples arrive: a file system on a loop device is shut down under the server, as
 //! `xfs_io -x -c shutdown` does, once an ext4 and once an xfs. Needs root, loop devices and the maker of the file system.
+//!
+//! With the power all ends at once; the shutdown takes its time, and a sync that runs beside it may be answered with success
+//! by a kernel that has given up the file system. Answers count until the shutdown begins: a later one would not have come.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use crate::ledger::{self, Account, Random};
+use crate::ledger::{self, Account, Random, Sender};
 use crate::machine::{self, Mount};
 use crate::plan::{Outcome, Plan};
 use crate::process::Process;
@@ -63,11 +66,16 @@ fn cuts(plan: &Plan, kind: &Kind) -> Outcome {
             let address = address.clone();
             std::thread::spawn(move || drop(crate::http::try_send(&address, "POST", "/-/flush?merge=true")));
         }
-        let mut refused = None;
+        let (mut refused, mut counted) = (None, Vec::new());
+        let ledgers: Vec<_> = senders.iter().map(Sender::ledger).collect();
         senders = ledger::one_life(&address, senders, random.millis(100, 900), || {
+            counted = ledgers.iter().map(|ledger| ledger.entries().len()).collect();
             refused = shut_down(disk.path()).err();
             server.kill();
         });
+        for (ledger, counted) in ledgers.iter().zip(counted) {
+            ledger.cut(counted);
+        }
         if let Some(why) = refused {
             return Outcome::Skipped(format!("power cut: this {name} cannot be shut down: {why}"));
         }

@@ -53,6 +53,13 @@ pub struct Entry {
 pub struct Ledger(PathBuf);
 
 impl Ledger {
+    /// Leaves the first `n_entries` only.
+    pub fn cut(&self, n_entries: usize) {
+        if let Ok(file) = OpenOptions::new().write(true).open(&self.0) {
+            file.set_len((n_entries * ENTRY_BYTES) as u64).expect("the ledger can be cut");
+        }
+    }
+
     /// Whole entries so far.
     pub fn entries(&self) -> Vec<Entry> {
         let mut bytes = Vec::new();
