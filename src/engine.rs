@@ -291,7 +291,7 @@ fn store_options(settings: &Settings) -> Result<StoreOptions, EngineError> {
         series_max: settings.store.series_max,
         memtable_bytes: settings.store.memtable_mib.max(1) << 20,
         memtable_age: settings.store.memtable_age.0,
-        cache_bytes: settings.store.cache_mib << 20,
+        cache_bytes: (settings.store.cache_mib << 20).min(memory.cache_bytes),
         tiers: settings.tiers.as_ref().map(crate::settings::TierSettings::options),
         retention,
         rollups: settings.retention.rollups.into(),

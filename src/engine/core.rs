@@ -72,10 +72,11 @@ impl Core {
     ) -> Result<Self, EngineError> {
         let control = Arc::new(control);
         let outbox = Outbox::open(Arc::clone(&control))?;
+        let memory = super::memory::shares(&settings.memory);
         let limits = SqlLimits {
             rows_max: settings.query.rows_max,
             series_max: settings.query.series_max,
-            memory_bytes: settings.query.memory_mib << 20,
+            memory_bytes: (settings.query.memory_mib << 20).min(memory.query_bytes as usize),
             timeout: settings.query.timeout.duration(),
             threads: 0,
         };
@@ -189,7 +190,7 @@ impl Core {
         let query = &self.settings.query;
         server::Settings {
             query_timeout: query.timeout.duration(),
-            query_samples_max: query.samples_max,
+            query_samples_max: query.samples_max.min(super::memory::shares(&self.settings.memory).query_samples()),
             query_series_max: query.series_max,
             sql_rows_max: query.rows_max,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -249,7 +250,7 @@ impl Asking<'_> {
 
     fn options(&self) -> Options {
         Options {
-            samples_max: self.core.settings.query.samples_max as u64,
+            samples_max: self.core.server_settings().query_samples_max as u64,
             series_max: self.core.settings.query.series_max,
             points_max: OWN_POINTS_MAX,
             lookback: self.lookback,

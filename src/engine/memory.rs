@@ -4,9 +4,12 @@
 //!   limit = `memory.limit_mib`, or 60 % of what the control group or the machine has
 //!     20 %  index of all series: new series beyond it are refused, known ones go on
 //!     15 %  samples not yet in files: writes wait for a flush beyond it
+//!     25 %  one query of either language, if its own bound (`query.memory_mib`, `query.samples_max`) is not lower
+//!     10 %  cache of decoded chunks, likewise (`store.cache_mib`)
+//!      5 %  state of the standing queries, likewise (`streams.memory_mib`)
 //! ```
 //!
-//! Queries, caches and request bodies have bounds of their own (`query.memory_mib`, `store.cache_mib`, the server's).
+//! The rest is for request bodies, which have bounds of their own, and for what the allocator keeps.
 
 use std::path::{Path, PathBuf};
 
@@ -16,16 +19,34 @@ use crate::settings::MemorySettings;
 const SHARE_OF_MACHINE: f64 = 0.6;
 const SHARE_OF_INDEX: f64 = 0.2;
 const SHARE_OF_FRESH: f64 = 0.15;
+const SHARE_OF_QUERY: f64 = 0.25;
+const SHARE_OF_CACHE: f64 = 0.1;
+const SHARE_OF_STREAMS: f64 = 0.05;
+/// What a sample of a PromQL query takes: time and value, and once more on the way through its functions.
+const QUERY_SAMPLE_BYTES: u64 = 48;
 /// Where neither procfs nor a control group says anything.
 const UNKNOWN_BYTES: u64 = 4 << 30;
 
-/// What the store gets.
+/// What the parts get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shares {
     /// For the index of all series.
     pub(crate) index_bytes: u64,
     /// For samples not yet in files.
     pub(crate) fresh_bytes: u64,
+    /// For one query.
+    pub(crate) query_bytes: u64,
+    /// For decoded chunks.
+    pub(crate) cache_bytes: u64,
+    /// For standing queries.
+    pub(crate) stream_bytes: u64,
+}
+
+impl Shares {
+    /// Samples that one PromQL query may load.
+    pub(crate) fn query_samples(&self) -> usize {
+        usize::try_from(self.query_bytes / QUERY_SAMPLE_BYTES).unwrap_or(usize::MAX)
+    }
 }
 
 /// The shares under `settings` on this machine.
@@ -34,7 +55,14 @@ pub(crate) fn shares(settings: &MemorySettings) -> Shares {
         0 => (machine_bytes() as f64 * SHARE_OF_MACHINE) as u64,
         mib => mib.saturating_mul(1 << 20),
     };
-    Shares { index_bytes: (limit as f64 * SHARE_OF_INDEX) as u64, fresh_bytes: (limit as f64 * SHARE_OF_FRESH) as u64 }
+    let share = |part: f64| (limit as f64 * part) as u64;
+    Shares {
+        index_bytes: share(SHARE_OF_INDEX),
+        fresh_bytes: share(SHARE_OF_FRESH),
+        query_bytes: share(SHARE_OF_QUERY),
+        cache_bytes: share(SHARE_OF_CACHE),
+        stream_bytes: share(SHARE_OF_STREAMS),
+    }
 }
 
 /// The smallest of what the control groups around this process allow and what the machine has.
@@ -81,7 +109,8 @@ mod tests {
     #[test]
     fn shares_are_of_what_is_said_or_found() {
         let some = shares(&MemorySettings { limit_mib: 1000 });
-        assert_eq!(some, Shares { index_bytes: 200 << 20, fresh_bytes: 150 << 20 });
+        assert_eq!((some.index_bytes, some.fresh_bytes, some.query_bytes), (200 << 20, 150 << 20, 250 << 20));
+        assert_eq!(some.query_samples(), (250 << 20) / 48);
         assert!(shares(&MemorySettings::default()).index_bytes > 0);
         assert!(known_bytes() > Some(0));
         assert_eq!(total_bytes("Foo: 1 kB\nMemTotal:       16384 kB\n"), Some(16 << 20));

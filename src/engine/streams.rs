@@ -64,7 +64,9 @@ impl Runner {
     pub(crate) fn new(core: &Arc<Core>, tee: &Tee) -> Result<Self, EngineError> {
         let settings = &core.settings.streams;
         let specs = definition::load(settings)?;
-        let limits = definition::limits(settings);
+        let mut limits = definition::limits(settings);
+        let share = super::memory::shares(&core.settings.memory).stream_bytes;
+        limits.bytes_max = limits.bytes_max.min(usize::try_from(share).unwrap_or(usize::MAX));
         // Checked here so that a bad definition is an error at start and not a line in the log.
         check(settings)?;
         Ok(Self { core: Arc::clone(core), feed: std::sync::Mutex::new(tee.feed()), specs, limits })
