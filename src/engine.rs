@@ -295,6 +295,7 @@ fn store_options(settings: &Settings) -> Result<StoreOptions, EngineError> {
         tiers: settings.tiers.as_ref().map(crate::settings::TierSettings::options),
         retention,
         rollups: settings.retention.rollups.into(),
+        spelling_seed: crate::ids::secret(),
         ..StoreOptions::default()
     })
 }

@@ -4,6 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use series::Timestamp;
 
+/// A number that nobody outside the process can know, from the system's own source.
+pub(crate) fn secret() -> u64 {
+    // The keys of the standard library's hash maps are random for the same reason.
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u64)
+}
+
 /// A source of ids of one process run.
 pub(crate) struct Ids {
     high: u64,

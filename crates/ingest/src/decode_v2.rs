@@ -153,14 +153,22 @@ impl<'a> Request<'a> {
             }
         };
         sink.next_series();
+        // Asked once a series: metadata is as long as a sender likes, and so is the list of samples.
+        let mut counts_up = None;
         let mut items = series;
         while let Some((number, item)) = items.bytes_field()? {
             match number {
                 2 => {
                     let (at, value, start) = decode_sample(item)?;
                     sink.sample(pairs, at, value)?;
-                    if (start != 0 || created != 0) && !is_gauge(metadata.as_ref())? {
-                        sink.start(at, if start == 0 { created } else { start });
+                    if start != 0 || created != 0 {
+                        let counts = match counts_up {
+                            Some(counts) => counts,
+                            None => *counts_up.insert(!is_gauge(metadata.as_ref())?),
+                        };
+                        if counts {
+                            sink.start(at, if start == 0 { created } else { start });
+                        }
                     }
                 }
                 3 => sink.histogram(pairs, item, created)?,

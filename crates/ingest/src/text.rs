@@ -190,7 +190,7 @@ impl<'t> Parser<'_, 't> {
         let exemplar =
             sample.exemplar.map(|text| line::read_exemplar(text, at, &mut self.exemplar_labels)).transpose()?;
         self.gather.push(series, at, sample.value)?;
-        if self.tells_a_start(spelling) {
+        if self.tells_a_start(spelling) && sample.value.is_finite() && sample.value > 0.0 {
             self.gather.push_created(series, Timestamp((sample.value * 1000.0).round() as i64));
         }
         match exemplar {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use series::Timestamp;
+use series::{Millis, Timestamp};
 
 use crate::compact::{self, End, Run};
 use crate::error::StoreError;
@@ -33,9 +33,10 @@ impl Shared {
         (!held).then(|| self.clock.now())
     }
 
-    /// Whether a pass over the day would drop samples of some series: their roll-ups must be made by then.
-    pub(crate) fn expires(&self, day: &Day) -> bool {
-        let Some(now) = self.expiry_now() else { return false };
+    /// Whether samples of some series of the day are over, or will be in `ahead` milliseconds: their roll-ups must be made by
+    /// then.
+    pub(crate) fn expires_within(&self, day: &Day, ahead: i64) -> bool {
+        let Some(now) = self.expiry_now().map(|now| now + Millis(ahead)) else { return false };
         let retention = self.retention();
         let raw = std::iter::once(retention.times.raw).chain(retention.rules.iter().map(|rule| rule.times.raw));
         raw.into_iter().any(|keep| keep.is_over(day.end(), now))

@@ -41,6 +41,9 @@ pub struct StoreOptions {
     pub background: bool,
     /// Exemplars kept, of all series; the oldest make room.
     pub exemplars_max: usize,
+    /// What spellings of labels are hashed with: a random number that no sender knows, so that none can make two spellings
+    /// of different series meet.
+    pub spelling_seed: u64,
     /// When the log is synced.
     pub sync: wal::SyncMode,
 }
@@ -74,6 +77,7 @@ impl Default for StoreOptions {
             rollups: RollupTime::default(),
             background: true,
             exemplars_max: 100_000,
+            spelling_seed: 0,
             sync: wal::SyncMode::Always,
         }
     }

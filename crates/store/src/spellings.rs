@@ -28,6 +28,9 @@ impl Spellings {
     #[inline]
     pub(crate) fn find_after(&self, before: Option<SeriesNumber>, spelling: Spelling) -> Option<SeriesNumber> {
         let next = before.map_or(0, |before| before.wrapping_add(1));
+        if spelling.hash() == 0 {
+            return None; // It would be taken for an empty place.
+        }
         if self.by_number.get(next as usize) == Some(&spelling.hash()) {
             return Some(next);
         }

@@ -10,6 +10,9 @@
 
 use series::{Millis, StartTime, Timestamp};
 
+/// Starts that are looked at for one sample: a run may have as many samples as a request.
+const LOOK_AHEAD: usize = 8;
+
 /// The starts of one run, taken while its samples are gone through in order.
 pub(crate) struct Starts<'a> {
     left: &'a [StartTime],
@@ -30,13 +33,14 @@ impl<'a> Starts<'a> {
         self.left.iter().any(|one| self.is_news(*one))
     }
 
-    /// Time of the zero that belongs before the sample at `at`, which is being written.
+    /// Time of the zero that belongs before the sample at `at`. Asked for every sample of the run, also those that are
+    /// refused: their starts are passed over.
     pub(crate) fn before(&mut self, at: i64) -> Option<Timestamp> {
         if self.left.is_empty() {
             return None;
         }
-        // Samples that were refused in between have starts that are passed over.
-        let own = self.left.iter().position(|one| one.at.0 == at).map(|place| {
+        // Starts come in the order of their samples; only a run of both kinds of samples has a few of the other kind between.
+        let own = self.left.iter().take(LOOK_AHEAD).position(|one| one.at.0 == at).map(|place| {
             let one = self.left[place];
             self.left = &self.left[place + 1..];
             one

@@ -178,7 +178,7 @@ impl Store {
             ChunkCache::new(options.cache_bytes),
             options.exemplars_max,
             damage,
-            ids.next() as u64,
+            options.spelling_seed,
         ));
         let start = Arc::clone(&tables.start);
         let kept = metadata_file::read(&*storage);

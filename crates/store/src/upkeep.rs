@@ -35,6 +35,8 @@ const LOG_KEPT: i64 = 7 * DAY;
 pub(crate) struct Memory {
     /// Keep times that a day had outlived when it was last looked at, and its newest log position then.
     outlived: BTreeMap<i64, (usize, u64)>,
+    /// Days whose roll-ups were made, with the newest log position in them.
+    rolled: BTreeMap<i64, u64>,
     /// Days to leave alone, until when.
     paused: BTreeMap<i64, i64>,
     /// When deletions were last looked for.
@@ -231,8 +233,24 @@ impl Shared {
         }
         match compact::choose(&day.shapes(), day.end(), self.clock.now().0) {
             Some(merge) => self.pass(day, &merge, layers).map(drop),
-            None => Ok(()),
+            None => self.roll_up(day, layers, memory),
         }
+    }
+
+    /// Makes the roll-ups of a merged day that wants them by now: every closed day, or one whose samples expire within a day.
+    /// So expiry itself only drops files, which needs no room on the disk.
+    fn roll_up(&self, day: &Day, layers: &Layers, memory: &mut Memory) -> Result<(), StoreError> {
+        let is_merged = matches!(&day.runs[..], [run] if run.shape.level == 2);
+        let wanted = self.rollups() == RollupTime::Daily || self.expires_within(day, DAY);
+        // A day of histograms alone has no roll-ups to show for it.
+        let done = memory.rolled.get(&day.number) == Some(&day.newest_lsn()) || day.is_rolled(&layers.tombstones);
+        if !is_merged || !wanted || done {
+            return Ok(());
+        }
+        if self.pass_with_rollups(day, layers)? != End::Stopped {
+            memory.rolled.insert(day.number, day.newest_lsn());
+        }
+        Ok(())
     }
 
     /// Merges every day into one run.
@@ -252,7 +270,7 @@ impl Shared {
     /// Runs one merge. One of the whole day makes its roll-ups where they are wanted by now, and anew where there are any.
     pub(crate) fn pass(&self, day: &Day, merge: &Merge, layers: &Layers) -> Result<End, StoreError> {
         let has_some = day.rollups.iter().any(|files| !files.is_empty());
-        let wanted = has_some || self.rollups() == RollupTime::Daily || self.expires(day);
+        let wanted = has_some || self.rollups() == RollupTime::Daily || self.expires_within(day, 0);
         let rolls = merge.level == 2 && wanted;
         self.run_pass(day, merge, layers, rolls)
     }

@@ -301,10 +301,11 @@ fn copy_inside(
     let mut starts = bounds.starts(run, last);
     let mut zero_before = |at: i64| starts.before(at).filter(|zero| bounds.check(zero.0, None).is_none());
     for (&at, &value) in run.timestamps.iter().zip(run.values) {
+        let zero = zero_before(at).filter(|_| !is_stale(value));
         match bounds.check(at, last) {
             Some(reason) => answer.reject(reason, 1, labels),
             None if open(admitted) => {
-                if let Some(zero) = zero_before(at).filter(|_| !is_stale(value)) {
+                if let Some(zero) = zero {
                     admitted.push(zero, 0.0);
                     answer.zeros += 1;
                     answer.zeros_since = answer.zeros_since.map_or(Some(zero), |since| Some(since.min(zero)));
@@ -315,11 +316,12 @@ fn copy_inside(
         }
     }
     for sample in run.histograms {
+        let counts = sample.histogram.reset != ResetHint::Gauge && !sample.histogram.is_stale();
+        let zero = zero_before(sample.at.0).filter(|_| counts);
         match bounds.check_histogram(sample, last) {
             Some(reason) => answer.reject(reason, 1, labels),
             None if open(admitted) => {
-                let counts = sample.histogram.reset != ResetHint::Gauge && !sample.histogram.is_stale();
-                if let Some(zero) = zero_before(sample.at.0).filter(|_| counts) {
+                if let Some(zero) = zero {
                     admitted.push_histogram(zero, sample.histogram.zero());
                     answer.zero_histograms += 1;
                 }

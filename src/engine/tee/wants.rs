@@ -42,6 +42,9 @@ impl Wants {
     /// [`BatchTooLarge`] when their labels do not fit into one batch.
     pub(crate) fn of(&self, batch: &Batch) -> Result<Batch, BatchTooLarge> {
         let (mut wanted, mut new) = (Batch::default(), Vec::new());
+        if self.selectors.is_empty() {
+            return Ok(wanted);
+        }
         {
             let judged = self.by_number.read().unwrap_or_else(PoisonError::into_inner);
             for i in 0..batch.n_series() {

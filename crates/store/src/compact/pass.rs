@@ -154,7 +154,8 @@ impl DayPass<'_> {
             if self.rolls {
                 self.roll(named, &merged.floats, sinks)?;
             }
-            if self.is_over(named.times.raw) {
+            // Samples go only where their roll-ups were made in this very pass.
+            if self.rolls && self.is_over(named.times.raw) {
                 continue;
             }
             sinks.samples_out += merged.len() as u64;

@@ -67,6 +67,9 @@ pub(crate) fn days(files: &[Arc<OpenFile>]) -> BTreeMap<i64, Vec<Run>> {
 
 /// The merge that is due for the day that ends at `day_end`.
 pub(crate) fn choose(runs: &[Shape], day_end: i64, now: i64) -> Option<Merge> {
+    // A commit of the future was made by a clock that has been set back since: its age says nothing, so it does not wait.
+    let aged = |run: &Shape| Shape { committed_at: if run.committed_at > now { 0 } else { run.committed_at }, ..*run };
+    let runs: &[Shape] = &runs.iter().map(aged).collect::<Vec<_>>();
     let newest = runs.last()?;
     if day_end.saturating_add(SETTLE) <= now && newest.committed_at.saturating_add(SETTLE) <= now {
         return choose_closed(runs, now);
@@ -139,6 +142,13 @@ mod tests {
         let mut later = vec![run(1, 240 * MIB, 0)];
         later.extend(vec![run(0, 30 * MIB, 0); 8]);
         assert_eq!(choose(&later, DAY, 1), Some(Merge { runs: 1..9, level: 1 }), "the large one stays");
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_holds_no_merge_up() {
+        let runs = [run(0, MIB, 9 * DAY), run(0, MIB, 9 * DAY + 1)];
+        assert_eq!(choose(&runs, DAY, DAY + SETTLE), Some(Merge { runs: 0..2, level: 2 }));
+        assert_eq!(choose(&runs, 10 * DAY, 2 * DAY), Some(Merge { runs: 0..2, level: 1 }));
     }
 
     #[test]

@@ -41,6 +41,9 @@ impl HistogramTable {
 
     #[cold]
     fn let_go(&self, number: SeriesNumber, timestamps: &[i64]) {
+        if !self.has(number) {
+            return;
+        }
         let mut series = self.series.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = series.get_mut(&number) {
             held.retain(|sample| !timestamps.contains(&sample.at.0));
