@@ -24,6 +24,13 @@ pub(super) fn run(common: &Common, args: &BackupArgs) -> Result<(), CliError> {
             report.damaged
         ));
     }
+    if report.elsewhere > 0 {
+        output::complain(&format!(
+            "warning: {} files lie in the second store (`tiers.cold`) and are not in the backup; copy that store as well, a \
+             restored folder looks for them at the same address",
+            report.elsewhere
+        ));
+    }
     output::line(&format!(
         "{}: {} files, {} ({} kept, {} linked, {} copied)",
         dir.display(),

@@ -18,7 +18,13 @@ pub(crate) fn run(core: &Core, dir: &Path) -> Result<BackupReport, EngineError> 
     if !dir.is_absolute() {
         return Err(refuse("it is not an absolute path"));
     }
-    if dir.starts_with(root) {
+    // Whatever names and links lead there.
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    let inside = match (real(root), dir.ancestors().find_map(real)) {
+        (Some(root), Some(nearest)) => nearest.starts_with(root),
+        _ => dir.starts_with(root),
+    };
+    if inside {
         return Err(refuse("it lies in the data folder; choose a folder outside"));
     }
     let run = crate::ids::Ids::new(core.clock.now()).next();
@@ -39,6 +45,7 @@ pub(crate) fn run(core: &Core, dir: &Path) -> Result<BackupReport, EngineError> 
     for (key, size) in &pin.damaged {
         backup.leave_damaged(key, *size);
     }
+    backup.leave_elsewhere(pin.far);
     let control_lsn = core.control.pinned(|control| -> Result<u64, BackupError> {
         for file in &control.files {
             backup.take_now(&file.path, file.bytes)?;

@@ -39,6 +39,9 @@ pub struct BackupReport {
     pub copied_bytes: u64,
     /// Files that cannot be read and are not in the backup.
     pub damaged: u64,
+    /// Files that stay in a second store, which needs a copy of its own.
+    #[serde(default)]
+    pub elsewhere: u64,
 }
 
 impl Backup {
@@ -110,6 +113,11 @@ impl Backup {
         self.report.copied_bytes += sum.size;
         self.put(path, stored, sum);
         Ok(())
+    }
+
+    /// Notes files that the tables name in a second store; they stay there.
+    pub fn leave_elsewhere(&mut self, files: u64) {
+        self.report.elsewhere += files;
     }
 
     /// Counts a file that cannot be read. A copy that the run before took is kept.

@@ -159,24 +159,37 @@ impl TableReader {
         let mut key = std::mem::take(&mut self.key);
         self.plan.spell(cells, value_column, &mut key);
         let place = match self.gather.find(key.as_slice()) {
-            Some(place) => Ok(place),
+            Some(place) => Ok(Ok(place)),
             None => self.add(&key, cells, value_column),
         };
         self.key = key;
-        match place? {
+        let place = match place? {
+            Ok(place) => place,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        match place {
             Place::Series(series) => self.gather.push(series, at, value).map(Ok),
             Place::Refused(reason) => Ok(Err(reason.to_string())),
         }
     }
 
-    fn add(&mut self, key: &[u8], cells: &[Cell<'_>], value_column: usize) -> Result<Place, IngestError> {
+    /// Numbers a new series, or says what is wrong with the row.
+    fn add(
+        &mut self,
+        key: &[u8],
+        cells: &[Cell<'_>],
+        value_column: usize,
+    ) -> Result<Result<Place, String>, IngestError> {
+        if let Some(fault) = self.plan.unreadable_labels(cells) {
+            return Ok(Err(fault));
+        }
         let (metric, pairs) = self.plan.labels(cells, value_column);
         let mut set = LabelSet::default().recycle();
         let mut filled = set.push_text(METRIC_NAME, &metric, &self.limits);
         for (name, value) in &pairs {
             filled = filled.and_then(|()| set.push_text(name, value, &self.limits));
         }
-        self.gather.add(key.to_vec(), filled.and_then(|()| set.finish()))
+        self.gather.add(key.to_vec(), filled.and_then(|()| set.finish())).map(Ok)
     }
 }
 
@@ -213,6 +226,13 @@ impl Plan {
         }
     }
 
+    /// What is wrong with a column of labels that cannot be read: without them, different series would be one.
+    fn unreadable_labels(&self, cells: &[Cell<'_>]) -> Option<String> {
+        let cell =
+            self.label_maps.iter().filter_map(|&column| cells.get(column)).find(|cell| cell.pairs().is_none())?;
+        Some(format!("labels are a JSON object such as {{\"host\": \"a\"}}, not `{}`", cell.text()))
+    }
+
     /// The metric's name and the labels of a row.
     fn labels(&self, cells: &[Cell<'_>], value_column: usize) -> (String, Vec<(String, String)>) {
         let text = |column: usize| cells.get(column).map(Cell::text).unwrap_or_default();
@@ -223,7 +243,7 @@ impl Plan {
             pairs.push((name.to_owned(), value));
         };
         for &column in &self.label_maps {
-            for (name, value) in cells.get(column).map(Cell::pairs).unwrap_or_default() {
+            for (name, value) in cells.get(column).and_then(Cell::pairs).unwrap_or_default() {
                 set(&mut pairs, &name, value);
             }
         }

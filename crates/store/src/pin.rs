@@ -23,6 +23,8 @@ pub struct StorePin {
     pub files: Vec<(String, u64)>,
     /// Data files that the tables name and that cannot be read: key and size.
     pub damaged: Vec<(String, u64)>,
+    /// Files that lie in the second object store: they are not copied, the tables name them where they are.
+    pub far: u64,
     /// Folders of the tables.
     pub tables: Vec<String>,
     /// Segments of the log, with the bytes that count.
@@ -61,6 +63,7 @@ fn pin(shared: &Shared, segments: Vec<wal::SegmentInfo>) -> StorePin {
     let snapshots: Vec<_> = all.iter().map(|table| table.snapshot()).collect();
     let entries = snapshots.iter().flat_map(|snapshot| snapshot.files.values());
     // Files in the second object store stay there: the restored table finds them by the same address.
+    let far = entries.clone().filter(|entry| entry.is_far()).count() as u64;
     let near = entries.filter(|entry| !entry.is_far()).map(|entry| (entry.key(), entry.size));
     let (damaged, files) = near.partition(|(key, _)| broken.contains(key));
     StorePin {
@@ -69,6 +72,7 @@ fn pin(shared: &Shared, segments: Vec<wal::SegmentInfo>) -> StorePin {
         log_lsn: segments.last().map_or(0, |segment| segment.last_lsn),
         files,
         damaged,
+        far,
         tables: all.iter().map(|table| table.root().to_owned()).collect(),
         segments,
     }

@@ -58,6 +58,15 @@ impl Keep {
         }
     }
 
+    /// Start of the oldest day of which anything is kept, and how long that is.
+    fn oldest(self, now: Timestamp) -> Option<(Timestamp, Millis)> {
+        match self {
+            Self::Forever | Self::Never => None,
+            // The whole day in which the horizon lies is still kept.
+            Self::For(span) => Some((Timestamp((now - span).0.div_euclid(DAY).saturating_mul(DAY)), span)),
+        }
+    }
+
     fn longest(self, other: Self) -> Self {
         match (self, other) {
             (Self::Never, other) | (other, Self::Never) => other,
@@ -87,11 +96,18 @@ impl Retention {
 
     /// Samples before this time are over for every series, with the keep time that says so.
     pub(crate) fn oldest_raw(&self, now: Timestamp) -> Option<(Timestamp, Millis)> {
-        match self.raw_longest() {
-            Keep::Forever | Keep::Never => None,
-            // The whole day in which the horizon lies is still kept.
-            Keep::For(span) => Some((Timestamp((now - span).0.div_euclid(DAY).saturating_mul(DAY)), span)),
-        }
+        self.raw_longest().oldest(now)
+    }
+
+    /// The same for one series.
+    pub(crate) fn oldest_raw_of(&self, labels: LabelsRef<'_>, now: Timestamp) -> Option<(Timestamp, Millis)> {
+        self.times_of(labels).raw.oldest(now)
+    }
+
+    /// Samples from this time on are kept whatever their series; `None` where all are kept as long as the longest.
+    pub(crate) fn kept_by_all(&self, now: Timestamp) -> Option<Timestamp> {
+        let oldest = self.rules.iter().filter_map(|rule| rule.times.raw.oldest(now));
+        oldest.chain(self.times.raw.oldest(now)).map(|(at, _)| at).max().filter(|_| !self.rules.is_empty())
     }
 
     /// How many different keep times the day that ends at `day_end` has outlived: when the number rises, the day has to be
@@ -147,6 +163,9 @@ mod tests {
         assert_eq!([93, 94, 70, 71].map(|day| retention.passed(day * DAY, now)), [1, 0, 2, 1]);
         assert_eq!(retention.oldest_raw(now), Some((Timestamp(70 * DAY), Millis::from_days(30))));
         assert_eq!(Retention::default().oldest_raw(now), None);
+        assert_eq!(retention.oldest_raw_of(dev.as_ref(), now), Some((Timestamp(93 * DAY), Millis::from_days(7))));
+        assert_eq!(retention.kept_by_all(now), Some(Timestamp(93 * DAY)));
+        assert_eq!(Retention { times, rules: Vec::new() }.kept_by_all(now), None);
     }
 
     #[test]

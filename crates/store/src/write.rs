@@ -11,6 +11,7 @@ use series::{
 use crate::index::{SeriesIndex, SeriesNumber};
 use crate::options::StoreOptions;
 use crate::payload::{LogBatch, storable};
+use crate::retention::Retention;
 use crate::start::Start;
 use crate::started::Starts;
 use crate::tables::Tables;
@@ -50,12 +51,15 @@ pub(crate) struct WriteCounts {
     pub(crate) failed_batches: AtomicU64,
 }
 
+#[derive(Clone, Copy)]
 struct Bounds {
     newest: Timestamp,
     ahead: Millis,
     window: Millis,
     /// Start of the oldest day of which anything is kept, and how long that is.
     kept: Option<(Timestamp, Millis)>,
+    /// Older samples are kept for some series only.
+    kept_by_all: Option<Timestamp>,
     origin: Origin,
 }
 
@@ -186,6 +190,9 @@ impl Writer {
                 index.spellings.learn(number, spelling);
             }
             let entry = index.entry(number);
+            let own =
+                bounds.kept_by_all.map(|_| bounds.of(entry.labels.as_ref(), &self.options.retention, self.clock.now()));
+            let bounds = own.as_ref().unwrap_or(bounds);
             if copy_inside(bounds, &run, entry.labels.as_ref(), entry.last(), &mut admitted.batch, &mut answer) {
                 admitted.numbers.push(number);
                 admitted.ids.push(entry.id);
@@ -216,6 +223,7 @@ impl Writer {
             ahead: self.options.ahead_max,
             window: self.options.ooo_window,
             kept: self.options.retention.oldest_raw(self.clock.now()),
+            kept_by_all: self.options.retention.kept_by_all(self.clock.now()),
             origin: self.origin,
         }
     }
@@ -250,6 +258,17 @@ impl Bounds {
             && run.histograms.iter().all(|sample| self.check_histogram(sample, last).is_none())
             && run.exemplars.iter().all(|exemplar| storable(exemplar.at))
             && !self.starts(run, last).any()
+            && self.is_kept_by_all(run)
+    }
+
+    fn is_kept_by_all(&self, run: &BatchSeries<'_>) -> bool {
+        let times = || run.timestamps.iter().copied().chain(run.histograms.iter().map(|sample| sample.at.0));
+        self.kept_by_all.is_none_or(|oldest| times().all(|at| at >= oldest.0))
+    }
+
+    /// The bounds of one series: its own keep time.
+    fn of(&self, labels: LabelsRef<'_>, retention: &Retention, now: Timestamp) -> Self {
+        Self { kept: retention.oldest_raw_of(labels, now), ..*self }
     }
 
     /// Only senders are held to the window, in samples as in starts.

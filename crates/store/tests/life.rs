@@ -585,3 +585,24 @@ fn roll_ups_that_are_not_wanted_are_made_from_samples_when_asked_for() {
     }
     assert_eq!(play.bench.store().stats().rollup_files, 1, "the hourly ones");
 }
+
+#[test]
+fn a_rule_refuses_what_it_would_drop_at_once() {
+    let day = Millis::from_days(1);
+    let rule = RetentionRule {
+        matchers: vec![Matcher::equal("host", "h0")],
+        times: KeepTimes { raw: Keep::For(day), ..KeepTimes::default() },
+    };
+    let play = Play::new(Retention { times: KeepTimes::default(), rules: vec![rule] });
+    let mut batch = Batch::default();
+    let all = (0..6_u8).map(labels).collect::<Vec<_>>();
+    for labels in &all {
+        batch.begin_labels(labels).expect("small");
+        batch.push(Timestamp(NOW - 3 * DAY), 1.0);
+    }
+    let ruled = all.iter().filter(|labels| labels.get("host") == Some("h0")).count() as u64;
+    let answer = play.bench.append(batch);
+    assert!(ruled > 0 && ruled < 6, "{ruled}");
+    assert_eq!((answer.rejected.len(), answer.rejected[0].samples), (1, ruled));
+    assert_eq!(answer.rejected[0].reason, series::RejectionReason::Expired { keep: day });
+}

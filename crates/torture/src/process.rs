@@ -12,6 +12,8 @@ use crate::http::{self, Connection};
 const START_PATIENCE: Duration = Duration::from_secs(120);
 /// Starts tried when another process took the port between looking for it and using it.
 const PORT_TRIES: usize = 5;
+/// Pause before a folder that is still held is tried again.
+const FOLDER_PAUSE: Duration = Duration::from_millis(500);
 
 /// Settings that keep a server to the samples it is sent, with small memtables and answers of any length.
 pub const QUIET: [(&str, &str); 6] = [
@@ -52,7 +54,10 @@ impl Process {
                 return process;
             }
         }
-        panic!("no free port after {PORT_TRIES} tries");
+        panic!(
+            "no free port or folder after {PORT_TRIES} tries; log:\n{}",
+            std::fs::read_to_string(log).unwrap_or_default()
+        );
     }
 
     /// As [`Process::start`], without waiting.
@@ -145,6 +150,11 @@ impl Process {
         loop {
             if let Some(status) = self.child.try_wait().expect("the server can be waited for") {
                 let log = self.log();
+                // The one before it is dead, but what it held may be let go a moment later.
+                if log.lines().last().is_some_and(|line| line.contains("is in use by another process")) {
+                    std::thread::sleep(FOLDER_PAUSE);
+                    return false;
+                }
                 assert!(log.contains("port is taken"), "the server ended with {status}; log:\n{log}");
                 return false;
             }

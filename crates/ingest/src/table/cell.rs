@@ -54,10 +54,12 @@ impl Cell<'_> {
         }
     }
 
-    /// As labels: pairs, or a text with a JSON object; anything else has none.
-    pub(crate) fn pairs(&self) -> Vec<(String, String)> {
+    /// As labels: pairs, or a text with a JSON object; an empty cell has none. `None` for anything else.
+    pub(crate) fn pairs(&self) -> Option<Vec<(String, String)>> {
         match self {
-            Self::Pairs(pairs) => pairs.to_vec(),
+            Self::Null => Some(Vec::new()),
+            Self::Pairs(pairs) => Some(pairs.to_vec()),
+            Self::Text(text) if text.trim().is_empty() => Some(Vec::new()),
             Self::Text(text) => {
                 let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text);
                 let text = |value: serde_json::Value| match value {
@@ -65,11 +67,9 @@ impl Cell<'_> {
                     serde_json::Value::String(text) => text,
                     other => other.to_string(),
                 };
-                object
-                    .map(|object| object.into_iter().map(|(name, value)| (name, text(value))).collect())
-                    .unwrap_or_default()
+                Some(object.ok()?.into_iter().map(|(name, value)| (name, text(value))).collect())
             }
-            _ => Vec::new(),
+            _ => None,
         }
     }
 
