@@ -8,6 +8,9 @@ use super::Doubt;
 
 /// sled's default cache is 1 GiB. Building a million rows anew takes half as long again with 32 MiB as with 512 MiB.
 const CACHE_BYTES: u64 = 128 << 20;
+/// How often, and after which pause, an index that is still locked is tried again.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Keys and values in order of keys.
 pub(super) enum Rows {
@@ -23,7 +26,17 @@ pub(super) type Batch = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 impl Rows {
     pub(super) fn open(path: &Path) -> Result<Self, Doubt> {
         let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        Ok(Self::Sled(config.open()?))
+        let mut pauses = LOCK_TRIES;
+        loop {
+            match config.open() {
+                // Whoever had it may be letting go: sled's threads end a moment after the last handle.
+                Err(sled::Error::Io(err)) if pauses > 0 && err.to_string().contains("could not acquire lock") => {
+                    pauses -= 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                opened => return Ok(Self::Sled(opened?)),
+            }
+        }
     }
 
     pub(super) fn in_memory() -> Self {
