@@ -1,4 +1,4 @@
-//! R1b: the server dies at each of the points in [`table`], which lie before or after everything that makes a sample last:
+//! R1b: the server dies at each of the points in `table`, which lie before or after everything that makes a sample last:
 //! writes, syncs, renames, links, removals, answers. Nothing acknowledged is lost, and every folder opens again.
 //!
 //! The deaths come from outside, to the real binary: strace delivers SIGKILL when a thread enters its n-th call of a kind,
