@@ -16,6 +16,7 @@ use store::{DataFolder, Store};
 
 use super::EngineError;
 use super::health::{Gated, Health};
+use super::memory::{self, Shares};
 use super::system_tables::SystemTables;
 use crate::settings::Settings;
 
@@ -43,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) health: Arc<Health>,
     /// The data folder.
     pub(crate) root: std::path::PathBuf,
+    /// What the parts get of the memory; found once.
+    pub(crate) memory: Shares,
     own: Arc<dyn Append>,
     disk: Arc<dyn wal::Storage>,
 }
@@ -72,7 +75,7 @@ impl Core {
     ) -> Result<Self, EngineError> {
         let control = Arc::new(control);
         let outbox = Outbox::open(Arc::clone(&control))?;
-        let memory = super::memory::shares(&settings.memory);
+        let memory = memory::shares(&settings.memory);
         let limits = SqlLimits {
             rows_max: settings.query.rows_max,
             series_max: settings.query.series_max,
@@ -103,6 +106,7 @@ impl Core {
             health,
             root: folder.root().to_owned(),
             own,
+            memory,
             disk: folder.storage(),
         })
     }
@@ -185,12 +189,17 @@ impl Core {
         self.disk.free_bytes().unwrap_or(0)
     }
 
+    /// Samples that one PromQL query may load.
+    fn query_samples_max(&self) -> usize {
+        self.settings.query.samples_max.min(self.memory.query_samples())
+    }
+
     /// What the HTTP server is told about bounds.
     pub(crate) fn server_settings(&self) -> server::Settings {
         let query = &self.settings.query;
         server::Settings {
             query_timeout: query.timeout.duration(),
-            query_samples_max: query.samples_max.min(super::memory::shares(&self.settings.memory).query_samples()),
+            query_samples_max: self.query_samples_max(),
             query_series_max: query.series_max,
             sql_rows_max: query.rows_max,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -250,7 +259,7 @@ impl Asking<'_> {
 
     fn options(&self) -> Options {
         Options {
-            samples_max: self.core.server_settings().query_samples_max as u64,
+            samples_max: self.core.query_samples_max() as u64,
             series_max: self.core.settings.query.series_max,
             points_max: OWN_POINTS_MAX,
             lookback: self.lookback,

@@ -65,8 +65,7 @@ impl Runner {
         let settings = &core.settings.streams;
         let specs = definition::load(settings)?;
         let mut limits = definition::limits(settings);
-        let share = super::memory::shares(&core.settings.memory).stream_bytes;
-        limits.bytes_max = limits.bytes_max.min(usize::try_from(share).unwrap_or(usize::MAX));
+        limits.bytes_max = limits.bytes_max.min(usize::try_from(core.memory.stream_bytes).unwrap_or(usize::MAX));
         // Checked here so that a bad definition is an error at start and not a line in the log.
         check(settings)?;
         Ok(Self { core: Arc::clone(core), feed: std::sync::Mutex::new(tee.feed()), specs, limits })
@@ -90,7 +89,7 @@ impl Runner {
     }
 
     fn restore(&self) -> Result<Streams, EngineError> {
-        let kept = kept::read(self.core.disk(), &self.core.control).unwrap_or_else(|err| {
+        let kept = kept::read(self.core.disk()).unwrap_or_else(|err| {
             tracing::warn!(%err, "checkpoint of the streams not readable; they begin with the last day");
             None
         });

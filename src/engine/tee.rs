@@ -17,10 +17,9 @@ use series::{Append, AppendError, Appended, Batch, Matcher, Millis, Recall, Time
 
 use wants::Wants;
 
-/// Batches that may wait for the streams, and their bytes. What standing queries want of the first scrape of half a million
-/// series is about 50 MiB with its labels; reading that back costs more than letting it wait.
-const QUEUE: usize = 1024;
-const QUEUE_BYTES: u64 = 96 << 20;
+/// Batches that may wait for the streams, and their bytes.
+const QUEUE: usize = 256;
+const QUEUE_BYTES: u64 = 32 << 20;
 
 /// An [`Append`] that copies what was written to the streams.
 pub(crate) struct Tee {

@@ -11,7 +11,6 @@
 //! Most metrics are short decimals on an even step, so a sample takes one to four bytes instead of sixteen. Memory holds
 //! samples so, and fresh files take them as they are: packing anew is left to the merge that rewrites them anyway.
 
-use crate::MAX_SAMPLES;
 use crate::decimal::single as decimal;
 use crate::error::CodecError;
 use crate::timestamps::{self, get_count};
@@ -185,7 +184,7 @@ pub fn unpack(bytes: &[u8], len: usize, timestamps: &mut Vec<i64>, values: &mut 
 }
 
 /// Makes the blobs of a run that is packed already: those of its timestamps and of its values. `packed` holds `count`
-/// samples, 1 to [`MAX_SAMPLES`].
+/// samples, 1 to [`crate::MAX_SAMPLES`].
 pub fn wrap(count: usize, packed: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let mut values = Vec::with_capacity(packed.len() + 4);
     values.push(PACKED);
@@ -235,7 +234,7 @@ pub(crate) fn decode_packed(blob: &[u8], timestamps: &mut Vec<i64>, values: &mut
     let n = get_count(blob, &mut at)?;
     let packed = blob.get(at..).unwrap_or_default();
     // Every sample has a control byte, so no more than a valid blob needs is read.
-    if packed.len() < n || packed.len() > n.min(MAX_SAMPLES) * SAMPLE_BYTES_MAX {
+    if packed.len() < n || packed.len() > n * SAMPLE_BYTES_MAX {
         return Err(CodecError::malformed("packed run", format!("{} bytes for {n} samples", packed.len())));
     }
     let (mut padded, before) = (Vec::with_capacity(packed.len() + PADDING), timestamps.len());

@@ -323,7 +323,8 @@ impl<T> Beside<T> {
 
     /// Adds an item to the newest of `n_series` series; dropped when there is none.
     fn push(&mut self, n_series: usize, item: T) {
-        // A batch has fewer than 2^32 series: each takes at least a byte of the 4 GiB arena, but for one empty label set.
+        // A batch has fewer than 2^32 series: those named by labels take a byte of the 4 GiB arena each, those named by number
+        // are as many as a decoder's limit allows.
         if let Some(newest) = n_series.checked_sub(1) {
             self.series.push(newest as u32);
             self.items.push(item);

@@ -107,14 +107,5 @@ fn check_mark(root: &Path, storage: &dyn Storage) -> Result<(), StoreError> {
 
 /// Written under another name first: a crash must not leave half a mark that the next start would refuse.
 fn write_mark(storage: &dyn Storage) -> io::Result<()> {
-    const TMP: &str = "FORMAT.tmp";
-    match storage.remove(TMP) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
-        _ => {}
-    }
-    let mut file = storage.create(TMP)?;
-    file.append(format!("{MARK_TEXT}{FORMAT}\n").as_bytes())?;
-    file.sync_data()?;
-    storage.rename(TMP, MARK)?;
-    storage.sync_dir("")
+    wal::replace_file(storage, MARK, format!("{MARK_TEXT}{FORMAT}\n").as_bytes())
 }

@@ -179,8 +179,8 @@ impl SeriesIndex {
 }
 
 impl Entry {
-    /// Widens the span of the series to hold `[first, last]`. Only one thread does so at a time (the one that opens the
-    /// store, then the log's writer), so looking and storing need not be one step.
+    /// Widens the span of the series to hold `[first, last]`. Only one thread does so at a time for a series (the one that
+    /// opens the store, then the lane of the replay that has its shard, then the log's writer), so looking and storing need not be one step.
     #[inline]
     pub(crate) fn widen(&self, first: i64, last: i64) {
         if first < self.first.load(Ordering::Relaxed) {

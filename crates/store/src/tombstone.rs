@@ -25,7 +25,6 @@ use wal::Storage;
 use crate::error::StoreError;
 
 const FILE: &str = "default/tombstones.json";
-const TMP: &str = "default/tombstones.json.tmp";
 /// Deletions that may wait for compaction.
 pub(crate) const TOMBSTONES_MAX: usize = 10_000;
 
@@ -144,19 +143,7 @@ pub(crate) fn write(storage: &dyn Storage, tombstones: &Tombstones) -> Result<()
     let document = Document { next: tombstones.next, deletions: tombstones.list.iter().map(stored).collect() };
     let mut bytes = serde_json::to_vec(&document).map_err(|err| fault(err.into()))?;
     bytes.extend_from_slice(format!("\n{:08x}\n", crc32c::crc32c(&bytes)).as_bytes());
-    replace(storage, &bytes).map_err(fault)
-}
-
-fn replace(storage: &dyn Storage, bytes: &[u8]) -> io::Result<()> {
-    match storage.remove(TMP) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
-        _ => {}
-    }
-    let mut file = storage.create(TMP)?;
-    file.append(bytes)?;
-    file.sync_data()?;
-    storage.rename(TMP, FILE)?;
-    storage.sync_dir("default")
+    wal::replace_file(storage, FILE, &bytes).map_err(fault)
 }
 
 fn parse(bytes: &[u8]) -> Result<Document, String> {

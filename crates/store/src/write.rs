@@ -312,7 +312,7 @@ fn copy_inside(
     answer: &mut Appended,
 ) -> bool {
     let mut is_open = false;
-    // The copy's labels are never more than those of the batch it comes from, so the arena cannot overflow.
+    // A request has far fewer series than labels of the longest kind that fit into the arena.
     let mut open = |admitted: &mut Batch| {
         is_open = is_open || admitted.begin_canonical(labels).is_ok();
         is_open

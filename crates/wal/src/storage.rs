@@ -101,13 +101,13 @@ pub trait StorageFile: Send {
     }
 }
 
-/// Replaces a small file in the root folder durably and as a whole: after a crash it holds the old bytes or the new ones.
-/// `NAME.tmp` beside it may be left behind and is in nobody's way.
+/// Replaces a small file durably and as a whole: after a crash it holds the old bytes or the new ones. `PATH.tmp` beside it
+/// may be left behind and is in nobody's way.
 ///
 /// # Errors
 /// The disk's error; the old file is then untouched.
-pub fn replace_file(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let tmp = format!("{name}.tmp");
+pub fn replace_file(storage: &dyn Storage, path: &str, bytes: &[u8]) -> io::Result<()> {
+    let tmp = format!("{path}.tmp");
     match storage.remove(&tmp) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
         _ => {}
@@ -115,6 +115,6 @@ pub fn replace_file(storage: &dyn Storage, name: &str, bytes: &[u8]) -> io::Resu
     let mut file = storage.create(&tmp)?;
     file.append(bytes)?;
     file.sync_data()?;
-    storage.rename(&tmp, name)?;
-    storage.sync_dir("")
+    storage.rename(&tmp, path)?;
+    storage.sync_dir(path.rsplit_once('/').map_or("", |(dir, _)| dir))
 }
