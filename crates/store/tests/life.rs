@@ -287,6 +287,14 @@ fn one(series: u8, at: i64, value: f64) -> Step {
 }
 
 #[test]
+fn a_bucket_that_begins_in_the_range_is_there_when_its_samples_come_after_the_ranges_end() {
+    let mut play = Play::new(Retention::default());
+    let hour = NOW.div_euclid(HOUR) * HOUR;
+    play.step(one(0, hour + 50 * 60_000, 1.0));
+    play.check_rollups(TimeRange::new(Timestamp(hour - HOUR), Timestamp(hour + 60_000))).expect("equal");
+}
+
+#[test]
 fn roll_ups_outlive_their_samples_and_late_ones_do_not_spoil_them() {
     for rollups in [RollupTime::Daily, RollupTime::BeforeExpiry] {
         outlive(rollups);

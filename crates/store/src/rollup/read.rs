@@ -75,7 +75,7 @@ pub(crate) fn select(
         return Err(lacking);
     }
     let days = days(&layers, resolution, request);
-    let sample_range = stale_range(&layers, &days, request.range);
+    let sample_range = stale_range(&layers, &days, resolution, request.range);
     let samples = tables.select_in(&layers, &SelectRequest { range: sample_range, ..*request }, None)?;
     let mut series = tables.named(request.matchers);
     if request.series_max > 0 && series.len() > request.series_max {
@@ -133,8 +133,8 @@ fn overlaps(day: i64, range: TimeRange) -> bool {
     range.overlaps(Timestamp(day.saturating_mul(DAY)), Timestamp(day.saturating_mul(DAY).saturating_add(DAY - 1)))
 }
 
-/// Whole days that hold everything in `range` that is not in fresh roll-ups.
-fn stale_range(layers: &Layers, days: &BTreeMap<i64, Day>, range: TimeRange) -> TimeRange {
+/// Whole days that hold every bucket that begins in `range` and is not in fresh roll-ups.
+fn stale_range(layers: &Layers, days: &BTreeMap<i64, Day>, resolution: Resolution, range: TimeRange) -> TimeRange {
     let fresh = |at: i64| days.get(&at.div_euclid(DAY)).is_some_and(|day| day.fresh);
     let spans = layers.files.iter().map(|file| (file.entry.min_ts, file.entry.max_ts));
     let memory = layers.frozen.iter().chain([&layers.active]).filter_map(|table| table.span());
@@ -143,8 +143,13 @@ fn stale_range(layers: &Layers, days: &BTreeMap<i64, Day>, range: TimeRange) -> 
         (first, last) = (first.min(from), last.max(to));
     }
     let whole = |at: i64| at.div_euclid(DAY).saturating_mul(DAY);
-    let start = first.max(range.start.0);
-    let end = last.min(range.end.0.saturating_sub(1));
+    if first > last {
+        return TimeRange::new(Timestamp(0), Timestamp(0));
+    }
+    // A bucket that begins in the range may have all of its samples after the range's end.
+    let bucket = |at: i64| at.div_euclid(resolution.millis()).saturating_mul(resolution.millis());
+    let start = bucket(first).max(range.start.0);
+    let end = bucket(last).min(range.end.0.saturating_sub(1));
     if start > end {
         return TimeRange::new(Timestamp(0), Timestamp(0));
     }
