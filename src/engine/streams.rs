@@ -123,7 +123,7 @@ impl Run<'_> {
         if let Some(batch) = self.feed.next(TICK) {
             let (now, mut said) = (self.core.clock.now(), Vec::new());
             self.pace.saw(&batch, now);
-            streams.push(now, &batch, &mut said);
+            streams.push_known(now, &batch, |known| self.feed.labels_of(known), &mut said);
             if self.settle(said) {
                 self.feed.done();
             }

@@ -13,12 +13,14 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use series::{Append, AppendError, Appended, Batch, Matcher, Millis, Recall, TimeRange, Timestamp};
+use series::{
+    Append, AppendError, Appended, Batch, KnownSeries, Labels, Matcher, Millis, Recall, TimeRange, Timestamp,
+};
 
 use wants::Wants;
 
 /// Batches that may wait for the streams, and their bytes.
-const QUEUE: usize = 256;
+const QUEUE: usize = 1024;
 const QUEUE_BYTES: u64 = 32 << 20;
 
 /// An [`Append`] that copies what was written to the streams.
@@ -26,7 +28,7 @@ pub(crate) struct Tee {
     store: Arc<dyn Append>,
     send: SyncSender<Arc<Batch>>,
     receive: Mutex<Option<Receiver<Arc<Batch>>>>,
-    wants: Wants,
+    wants: Arc<Wants>,
     shared: Arc<Shared>,
 }
 
@@ -58,6 +60,7 @@ impl Missed {
 /// The streams' end.
 pub(crate) struct Feed {
     receive: Receiver<Arc<Batch>>,
+    wants: Arc<Wants>,
     shared: Arc<Shared>,
 }
 
@@ -65,14 +68,14 @@ impl Tee {
     /// Over `store`, for standing queries with these `selectors`.
     pub(crate) fn new(store: Arc<dyn Append>, selectors: Vec<Vec<Matcher>>) -> Self {
         let (send, receive) = sync_channel(QUEUE);
-        let wants = Wants::new(selectors, store.recall());
+        let wants = Arc::new(Wants::new(selectors, store.recall()));
         Self { store, send, receive: Mutex::new(Some(receive)), wants, shared: Arc::default() }
     }
 
     /// The streams' end; there is one, so a second call gives `None`.
     pub(crate) fn feed(&self) -> Option<Feed> {
         let receive = self.receive.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Feed { receive, shared: Arc::clone(&self.shared) })
+        Some(Feed { receive, wants: Arc::clone(&self.wants), shared: Arc::clone(&self.shared) })
     }
 
     /// Batches waiting for the streams.
@@ -195,11 +198,19 @@ fn joined(one: Option<TimeRange>, other: Option<TimeRange>) -> Option<TimeRange>
 }
 
 impl Feed {
-    /// The next batch, or `None` when nothing came for `patience` (or the write side is gone).
+    /// The next batch, or `None` when nothing came for `patience` (or the write side is gone), or at once when there is
+    /// something to be read back: until then nothing is queued, and what comes makes it more.
     pub(crate) fn next(&self, patience: Duration) -> Option<Arc<Batch>> {
+        let is_awaited = self.shared.missed().span.is_some();
+        let patience = if is_awaited { Duration::ZERO } else { patience };
         let batch = self.receive.recv_timeout(patience).ok()?;
         self.shared.queued_bytes.fetch_sub(batch.bytes() as u64, Ordering::SeqCst);
         Some(batch)
+    }
+
+    /// Labels of a series that a batch names by number.
+    pub(crate) fn labels_of(&self, known: KnownSeries) -> Option<Labels> {
+        self.wants.labels_of(known)
     }
 
     /// Notes that the batch last taken has been worked on.

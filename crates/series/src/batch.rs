@@ -167,19 +167,20 @@ impl Batch {
         Ok(id)
     }
 
-    /// Adds a whole series of another batch, named by `labels`.
+    /// Adds the samples, histograms and exemplars of a series of another batch, named as it is there.
     ///
     /// # Errors
     /// [`BatchTooLarge`].
-    pub fn push_series(&mut self, series: &BatchSeries<'_>, labels: LabelsRef<'_>) -> Result<(), BatchTooLarge> {
+    pub fn push_series(&mut self, series: &BatchSeries<'_>) -> Result<(), BatchTooLarge> {
         let start = self.arena.len();
-        self.arena.extend_from_slice(labels.canonical());
+        self.arena.extend_from_slice(series.labels.canonical());
         let end = u32::try_from(self.arena.len()).map_err(|_| BatchTooLarge)?;
         let at = u32::try_from(self.timestamps.len()).map_err(|_| BatchTooLarge)?;
         let to = u32::try_from(self.timestamps.len() + series.timestamps.len()).map_err(|_| BatchTooLarge)?;
         self.timestamps.extend_from_slice(series.timestamps);
         self.values.extend_from_slice(series.values);
-        self.series.push(Entry { id: series.id, number: UNKNOWN, labels: (start as u32, end), samples: (at, to) });
+        let number = series.known.map_or(UNKNOWN, |known| known.number);
+        self.series.push(Entry { id: series.id, number, labels: (start as u32, end), samples: (at, to) });
         let n_series = self.series.len();
         series.histograms.iter().for_each(|item| self.histograms.push(n_series, item.clone()));
         series.exemplars.iter().for_each(|item| self.exemplars.push(n_series, item.clone()));

@@ -5,7 +5,7 @@ mod naive;
 #[cfg(test)]
 mod tests;
 
-use series::{Batch, BatchSeries, SeriesId, Timestamp};
+use series::{Batch, BatchSeries, KnownSeries, Labels, LabelsRef, SeriesId, Timestamp};
 
 use crate::emission::Emission;
 use crate::error::StreamError;
@@ -104,11 +104,23 @@ impl Streams {
     }
 
     /// Takes the samples of a batch by their own time and says what can be said. Samples older than the last closed pane are
-    /// dropped and counted, as are those more than ten minutes after `now`.
+    /// dropped and counted, as are those more than ten minutes after `now`. Series must be named by their labels.
     pub fn push(&mut self, now: Timestamp, batch: &Batch, out: &mut Vec<Emission>) {
+        self.push_known(now, batch, |_| None, out);
+    }
+
+    /// As [`Streams::push`], for a batch that names series by number: `labels_of` is asked once for each new one, and a
+    /// series without labels feeds nothing.
+    pub fn push_known(
+        &mut self,
+        now: Timestamp,
+        batch: &Batch,
+        labels_of: impl Fn(KnownSeries) -> Option<Labels>,
+        out: &mut Vec<Emission>,
+    ) {
         let said = out.len();
         for i in 0..batch.n_series() {
-            self.push_series(now, &batch.series(i));
+            self.push_series(now, &batch.series(i), &labels_of);
         }
         let Self { standing, stats, .. } = self;
         let mut closed = false;
@@ -134,12 +146,22 @@ impl Streams {
         self.after(closed, out.len() - said);
     }
 
-    fn push_series(&mut self, now: Timestamp, series: &BatchSeries<'_>) {
-        if !self.deliver(now, series) {
-            let route = self.match_labels(series);
-            self.routes.insert(series.id, route);
-            self.deliver(now, series);
+    fn push_series(
+        &mut self,
+        now: Timestamp,
+        series: &BatchSeries<'_>,
+        labels_of: &impl Fn(KnownSeries) -> Option<Labels>,
+    ) {
+        if self.deliver(now, series) {
+            return;
         }
+        let route = match series.known.map(labels_of) {
+            Some(None) => return,
+            Some(Some(labels)) => self.match_labels(series.id, labels.as_ref()),
+            None => self.match_labels(series.id, series.labels),
+        };
+        self.routes.insert(series.id, route);
+        self.deliver(now, series);
     }
 
     /// Hands the samples to the queries that want them; `false` when the series must be matched first.
@@ -165,14 +187,14 @@ impl Streams {
     }
 
     /// Matches a series against every query, once.
-    fn match_labels(&mut self, series: &BatchSeries<'_>) -> Route {
+    fn match_labels(&mut self, id: SeriesId, labels: LabelsRef<'_>) -> Route {
         let (mut targets, mut refused) = (Vec::new(), false);
         let mut groups: usize = self.standing.iter().map(Standing::n_groups).sum();
         for (i, standing) in self.standing.iter_mut().enumerate() {
             let room = self.bytes_settled + self.bytes_since < self.limits.bytes_max;
             let (groups_before, series_before) = (standing.n_groups(), standing.n_series());
             let left = self.limits.groups_max.saturating_sub(groups);
-            match standing.admit(series.id, series.labels, left, room) {
+            match standing.admit(id, labels, left, room) {
                 Admission::NotMatched => {}
                 Admission::Slot(slot) => targets.push((i as u32, slot)),
                 Admission::NoRoom => {

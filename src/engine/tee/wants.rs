@@ -1,25 +1,19 @@
 //! Which series the standing queries want: the others never reach their queue.
 //!
 //! Series that the store has numbered are judged once; the verdicts lie in the order of the numbers, which is the order
-//! in which scrapes come.
+//! in which scrapes come. They stay named by number: their labels would fill the queue.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use series::{Batch, BatchTooLarge, Labels, LabelsRef, Matcher, Recall};
+use series::{Batch, BatchTooLarge, KnownSeries, Labels, LabelsRef, Matcher, Recall};
 
 /// The selectors of all standing queries, and what is known of series.
 #[derive(Default)]
 pub(crate) struct Wants {
     selectors: Vec<Vec<Matcher>>,
     recall: Option<Arc<dyn Recall>>,
-    by_number: RwLock<Verdicts>,
-}
-
-/// By series number; the labels are looked at for wanted ones only, which are few.
-#[derive(Default)]
-struct Verdicts {
-    verdicts: Vec<Verdict>,
-    labels: Vec<Option<Labels>>,
+    /// By series number.
+    verdicts: RwLock<Vec<Verdict>>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -33,10 +27,10 @@ enum Verdict {
 impl Wants {
     /// `recall` knows the labels of series that batches name by number.
     pub(crate) fn new(selectors: Vec<Vec<Matcher>>, recall: Option<Arc<dyn Recall>>) -> Self {
-        Self { selectors, recall, by_number: RwLock::default() }
+        Self { selectors, recall, verdicts: RwLock::default() }
     }
 
-    /// The wanted series of `batch`, each with its labels.
+    /// The wanted series of `batch`.
     ///
     /// # Errors
     /// [`BatchTooLarge`] when their labels do not fit into one batch.
@@ -46,61 +40,57 @@ impl Wants {
             return Ok(wanted);
         }
         {
-            let judged = self.by_number.read().unwrap_or_else(PoisonError::into_inner);
+            let verdicts = self.verdicts.read().unwrap_or_else(PoisonError::into_inner);
             for i in 0..batch.n_series() {
                 let series = batch.series(i);
-                match series.known {
-                    None if self.wants(series.labels) => wanted.push_series(&series, series.labels)?,
-                    None => {}
-                    Some(known) => match judged.verdicts.get(known.number as usize) {
-                        Some(Verdict::Unwanted) => {}
-                        Some(Verdict::Wanted) => {
-                            if let Some(Some(labels)) = judged.labels.get(known.number as usize) {
-                                wanted.push_series(&series, labels.as_ref())?;
-                            }
-                        }
-                        Some(Verdict::NotJudged) | None => new.push((i, known.number)),
-                    },
+                let verdict = match series.known {
+                    None if self.wants(series.labels) => Verdict::Wanted,
+                    None => Verdict::Unwanted,
+                    Some(known) => verdicts.get(known.number as usize).copied().unwrap_or_default(),
+                };
+                match verdict {
+                    Verdict::Wanted => wanted.push_series(&series)?,
+                    Verdict::Unwanted => {}
+                    Verdict::NotJudged => new.push(i),
                 }
             }
         }
-        for (i, number) in new {
-            if let Some(labels) = self.judge(number) {
-                wanted.push_series(&batch.series(i), labels.as_ref())?;
+        for i in new {
+            let series = batch.series(i);
+            if series.known.is_some_and(|known| self.judge(known)) {
+                wanted.push_series(&series)?;
             }
         }
         Ok(wanted)
+    }
+
+    /// Labels of a series that a batch names by number.
+    pub(crate) fn labels_of(&self, known: KnownSeries) -> Option<Labels> {
+        self.recall.as_ref()?.labels_of(known.number).filter(|labels| labels.id() == known.id)
     }
 
     fn wants(&self, labels: LabelsRef<'_>) -> bool {
         self.selectors.iter().any(|selector| selector.iter().all(|matcher| matcher.matches_labels(labels)))
     }
 
-    /// Judges a series for good; its labels if it is wanted.
-    fn judge(&self, number: u32) -> Option<Labels> {
-        let labels = self.recall.as_ref()?.labels_of(number)?;
+    /// Judges a series for good.
+    fn judge(&self, known: KnownSeries) -> bool {
+        let Some(labels) = self.recall.as_ref().and_then(|recall| recall.labels_of(known.number)) else { return false };
         let is_wanted = self.wants(labels.as_ref());
-        let mut judged = self.by_number.write().unwrap_or_else(PoisonError::into_inner);
-        let at = number as usize;
-        if judged.verdicts.len() <= at {
-            judged.verdicts.resize(at + 1, Verdict::NotJudged);
+        let mut verdicts = self.verdicts.write().unwrap_or_else(PoisonError::into_inner);
+        let at = known.number as usize;
+        if verdicts.len() <= at {
+            verdicts.resize(at + 1, Verdict::NotJudged);
         }
-        judged.verdicts[at] = if is_wanted { Verdict::Wanted } else { Verdict::Unwanted };
-        if !is_wanted {
-            return None;
-        }
-        if judged.labels.len() <= at {
-            judged.labels.resize(at + 1, None);
-        }
-        judged.labels[at] = Some(labels.clone());
-        Some(labels)
+        verdicts[at] = if is_wanted { Verdict::Wanted } else { Verdict::Unwanted };
+        is_wanted
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use series::{KnownSeries, SeriesId, Spelling, Timestamp};
+    use series::{BatchSeries, SeriesId, Spelling, Timestamp};
 
     struct Names(Vec<Labels>);
 
@@ -123,8 +113,8 @@ mod tests {
         let wants = Wants::new(vec![vec![Matcher::equal("__name__", "up")]], Some(names));
         for _ in 0..2 {
             let mut batch = Batch::default();
-            for (number, at) in [(0, 1), (1, 2), (7, 3)] {
-                batch.begin_known(KnownSeries { number, id: SeriesId(u64::from(number)) }).expect("small");
+            for (number, id, at) in [(0, labels("down").id(), 1), (1, labels("up").id(), 2), (7, SeriesId(7), 3)] {
+                batch.begin_known(KnownSeries { number, id }).expect("small");
                 batch.push(Timestamp(at), 1.0);
             }
             for (name, at) in [("down", 4), ("up", 5)] {
@@ -132,7 +122,11 @@ mod tests {
                 batch.push(Timestamp(at), 1.0);
             }
             let wanted = wants.of(&batch).expect("small");
-            let mut seen: Vec<_> = wanted.iter().map(|s| (s.timestamps.to_vec(), s.labels.to_owned())).collect();
+            let named = |series: BatchSeries<'_>| match series.known {
+                Some(known) => wants.labels_of(known).expect("known"),
+                None => series.labels.to_owned(),
+            };
+            let mut seen: Vec<_> = wanted.iter().map(|series| (series.timestamps.to_vec(), named(series))).collect();
             seen.sort_by_key(|(times, _)| times[0]);
             assert_eq!(seen, [(vec![2], labels("up")), (vec![5], labels("up"))]);
         }
