@@ -19,7 +19,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ingest::{Decoder, Limits, RequestHead};
-use series::{Append, Batch, Clock, Columns, ManualClock, MatchOp, Matcher, SelectRequest, TimeRange, Timestamp};
+use series::{
+    Append, Batch, Clock, Columns, ManualClock, MatchOp, Matcher, SelectRequest, SeriesOrder, TimeRange, Timestamp,
+};
 use store::{DataFolder, FileIds, Store, StoreOptions, SyncMode};
 
 use foretide::bench::machine::{Meter, Process, Spent};
@@ -137,7 +139,7 @@ fn read_back(store: &Store, load: &Load, table: &mut Table) {
     let (select, meter) = (store.selector(), Meter::start());
     let everything = [Matcher::new(series::METRIC_NAME, MatchOp::Regex, ".+").expect("a pattern")];
     let range = TimeRange::new(Timestamp(0), load.end() + series::Millis(1));
-    let request = SelectRequest { matchers: &everything, range, series_max: 0 };
+    let request = SelectRequest { matchers: &everything, range, series_max: 0, order: SeriesOrder::Labels };
     let set = select.select(&request).expect("selected");
     let (mut columns, mut n_samples, mut sum) = (Columns::default(), 0_u64, 0.0);
     for i in 0..set.len() {

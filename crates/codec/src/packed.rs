@@ -138,6 +138,15 @@ fn bytes_of(value: u64) -> usize {
     (71 - value.leading_zeros() as usize) / 8
 }
 
+/// Time of the first sample in `bytes[..len]`, behind which [`PADDING`] more bytes must stand.
+pub fn first_time(bytes: &[u8], len: usize) -> Option<i64> {
+    let control = *bytes.get(..len)?.first()?;
+    Some(match control >> 4 {
+        TIME_WHOLE => load(bytes, 1, 8) as i64,
+        n => unzigzag(load(bytes, 1, usize::from(n))),
+    })
+}
+
 /// Appends the samples in `bytes[..len]`, behind which [`PADDING`] more bytes must stand; answers where the last one ends,
 /// which is `len` unless the bytes are damaged.
 pub fn unpack(bytes: &[u8], len: usize, timestamps: &mut Vec<i64>, values: &mut Vec<f64>) -> usize {

@@ -240,12 +240,16 @@ pub(crate) enum Operand {
 impl Context<'_> {
     pub(crate) fn eval(&self, expr: &Expr, steps: &Steps) -> Result<Operand, EvalError> {
         self.check()?;
-        if steps.n > 1 && is_fixed(expr) && reads_series(expr) {
-            // Every step has the same answer, so one is computed.
+        if self.is_computed_once(expr, steps) {
             let once = Steps { n: 1, ..*steps };
             return Ok(self.eval_node(expr, &once)?.repeat(steps.n));
         }
         self.eval_node(expr, steps)
+    }
+
+    /// Whether every step has the same answer, so that one is computed.
+    pub(crate) fn is_computed_once(&self, expr: &Expr, steps: &Steps) -> bool {
+        steps.n > 1 && is_fixed(expr) && reads_series(expr)
     }
 
     fn eval_node(&self, expr: &Expr, steps: &Steps) -> Result<Operand, EvalError> {

@@ -118,13 +118,9 @@ impl Labels {
 
     /// Only the labels in `names` (`keep = true`), or all but those (`keep = false`).
     pub fn project(&self, names: &[String], keep: bool) -> Self {
-        let mut builder = LabelsBuilder::default();
-        for (name, value) in self.iter() {
-            if names.iter().any(|n| n == name) == keep {
-                builder.set(name, value);
-            }
-        }
-        builder.build()
+        let mut bytes = Vec::with_capacity(self.0.len());
+        self.as_ref().project_into(names, keep, &mut bytes);
+        Self(Arc::from(bytes))
     }
 
     /// A builder that starts with these pairs.
@@ -192,7 +188,26 @@ impl<'a> LabelsRef<'a> {
 
     /// The value of `name`.
     pub fn get(self, name: &str) -> Option<&'a str> {
-        self.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+        let mut at = 0;
+        loop {
+            let found = take(self.0, &mut at)?;
+            let value = take(self.0, &mut at)?;
+            if found == name.as_bytes() {
+                return Some(text(value));
+            }
+        }
+    }
+
+    /// Appends the canonical bytes of the labels in `names` (`keep = true`), or of all but those (`keep = false`).
+    pub fn project_into(self, names: &[String], keep: bool, out: &mut Vec<u8>) {
+        let (bytes, mut at) = (self.0, 0);
+        loop {
+            let start = at;
+            let (Some(name), Some(_)) = (take(bytes, &mut at), take(bytes, &mut at)) else { return };
+            if names.iter().any(|wanted| wanted.as_bytes() == name) == keep {
+                out.extend_from_slice(&bytes[start..at]);
+            }
+        }
     }
 
     /// xxh3-64 of the canonical bytes.
@@ -278,8 +293,38 @@ fn text(bytes: &[u8]) -> &str {
 /// Prometheus' order: pair by pair, names before values, a prefix first.
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        let (a, b) = (&*self.0, &*other.0);
+        let differ = common_prefix(a, b);
+        if differ == a.len() || differ == b.len() {
+            return a.len().cmp(&b.len());
+        }
+        // Up to the item that holds the first difference both are cut alike.
+        let (mut start, mut end) = (0, 0);
+        while end <= differ {
+            start = end;
+            if take(a, &mut end).is_none() {
+                break;
+            }
+        }
+        let (mut of_a, mut of_b) = (start, start);
+        take(a, &mut of_a).cmp(&take(b, &mut of_b))
     }
+}
+
+/// Number of first bytes that are the same.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    const WORD: usize = size_of::<u64>();
+    let word = |bytes: &[u8]| bytes.first_chunk().copied().map_or(0, u64::from_le_bytes);
+    let n = a.len().min(b.len());
+    let mut at = 0;
+    while at + WORD <= n {
+        let differ = word(&a[at..]) ^ word(&b[at..]);
+        if differ != 0 {
+            return at + differ.trailing_zeros() as usize / 8;
+        }
+        at += WORD;
+    }
+    at + a[at..n].iter().zip(&b[at..n]).take_while(|(a, b)| a == b).count()
 }
 
 impl PartialOrd for Labels {
@@ -370,6 +415,15 @@ mod tests {
             prop_assert_eq!(&back, &labels);
             let kept: Vec<_> = pairs.iter().filter(|(_, v)| !v.is_empty()).map(|(n, v)| (n.as_str(), v.as_str())).collect();
             prop_assert_eq!(back.iter().collect::<Vec<_>>(), kept);
+        }
+
+        #[test]
+        fn the_order_is_that_of_the_pairs(sets in proptest::collection::vec(
+            proptest::collection::btree_map("[ab]{1,2}|[a]{126,130}", "[ab]{1,2}|[b]{126,130}", 0..4), 2..5)) {
+            let sets: Vec<Labels> = sets.iter().map(|set| Labels::from_pairs(set).expect("valid")).collect();
+            for (a, b) in sets.iter().flat_map(|a| sets.iter().map(move |b| (a, b))) {
+                prop_assert_eq!(a.cmp(b), a.iter().cmp(b.iter()), "{} and {}", a, b);
+            }
         }
 
         #[test]

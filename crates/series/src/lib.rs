@@ -37,7 +37,7 @@ pub use labels::{LabelError, Labels, LabelsBuilder, LabelsRef, METRIC_NAME, put_
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};
 pub use rollup::{Resolution, Rollup, RollupSet};
-pub use select::{Columns, Select, SelectError, SelectRequest, SeriesSet};
+pub use select::{Columns, Select, SelectError, SelectRequest, SeriesOrder, SeriesSet};
 pub use start::StartTime;
 pub use time::{DurationParseError, Millis, Step, TimeRange, Timestamp};
 pub use value::{STALE_NAN, SeriesId, is_stale};

@@ -14,7 +14,7 @@ use crate::time::{TimeRange, Timestamp};
 
 /// Answers which series exist and what they hold.
 pub trait Select: Send + Sync {
-    /// The series that match all of `request.matchers` and may have samples in `request.range`, sorted by labels.
+    /// The series that match all of `request.matchers` and may have samples in `request.range`, in the order asked for.
     ///
     /// # Errors
     /// [`SelectError`].
@@ -93,6 +93,18 @@ pub struct SelectRequest<'a> {
     pub range: TimeRange,
     /// Refuse with [`SelectError::TooManySeries`] beyond this many series (0: no limit).
     pub series_max: usize,
+    /// In which order the series are wanted.
+    pub order: SeriesOrder,
+}
+
+/// The order of a selection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SeriesOrder {
+    /// Sorted by labels.
+    #[default]
+    Labels,
+    /// As they are found, which saves sorting many.
+    Any,
 }
 
 /// A snapshot of selected series.

@@ -7,7 +7,7 @@ use axum::extract::State as Extract;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use series::{Columns, Matcher, Millis, SelectRequest, SeriesSet, TimeRange, Timestamp};
+use series::{Columns, Matcher, Millis, SelectRequest, SeriesOrder, SeriesSet, TimeRange, Timestamp};
 
 use crate::decimate::Decimator;
 use crate::fault::Fault;
@@ -95,7 +95,12 @@ fn read_all(state: &State, asked: &Asked, bounds: &prom::Bounds) -> Result<(Vec<
     let (mut lines, mut n_matched, mut n_samples) = (Vec::new(), 0, 0);
     for matchers in &asked.selectors {
         let series_max = state.parts.settings.query_series_max;
-        let set = state.parts.select.select(&SelectRequest { matchers, range: asked.range, series_max })?;
+        let set = state.parts.select.select(&SelectRequest {
+            matchers,
+            range: asked.range,
+            series_max,
+            order: SeriesOrder::Labels,
+        })?;
         n_matched += set.len();
         for i in 0..set.len().min(asked.limit.saturating_sub(lines.len())) {
             let points = read_one(set.as_ref(), i, asked, bounds, &mut n_samples)?;

@@ -16,7 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use serde_json::{Value, json};
-use series::{Histogram, HistogramSample, Labels, METRIC_NAME, Select, SelectRequest, SeriesSet};
+use series::{Histogram, HistogramSample, Labels, METRIC_NAME, Select, SelectRequest, SeriesOrder, SeriesSet};
 
 use crate::pushdown::{Narrowed, TIME_COLUMN, narrows};
 use crate::scan::{dictionary, labels_json, text_type, time_type};
@@ -148,6 +148,7 @@ impl Scan {
                 matchers: &self.narrowed.matchers,
                 range: self.narrowed.range,
                 series_max: self.series_max,
+                order: SeriesOrder::Labels,
             };
             self.select.select(&request).map_err(|err| err.to_string())
         });

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use series::{Labels, METRIC_NAME, Resolution, Rollup, RollupSet, Select, SelectRequest};
+use series::{Labels, METRIC_NAME, Resolution, Rollup, RollupSet, Select, SelectRequest, SeriesOrder};
 
 use crate::pushdown::{Narrowed, TIME_COLUMN, narrows};
 use crate::scan::{dictionary, labels_json, text_type, time_type};
@@ -159,6 +159,7 @@ impl Scan {
                 matchers: &self.narrowed.matchers,
                 range: self.narrowed.range,
                 series_max: self.series_max,
+                order: SeriesOrder::Labels,
             };
             self.select.rollups(self.resolution, &request).map_err(|err| err.to_string())
         });

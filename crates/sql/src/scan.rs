@@ -16,7 +16,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::PartitionStream;
-use series::{Columns, Labels, Select, SelectRequest, SeriesSet};
+use series::{Columns, Labels, Select, SelectRequest, SeriesOrder, SeriesSet};
 
 use crate::pushdown::{Narrowed, TIME_COLUMN, VALUE_COLUMN};
 
@@ -105,6 +105,7 @@ impl Selection {
                 matchers: &self.narrowed.matchers,
                 range: self.narrowed.range,
                 series_max: self.series_max,
+                order: SeriesOrder::Labels,
             };
             self.select.select(&request).map(Arc::from).map_err(|err| err.to_string())
         });

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use series::{Batch, Clock, Columns, Labels, ManualClock, Resolution, SelectRequest, TimeRange, Timestamp};
+use series::{
+    Batch, Clock, Columns, Labels, ManualClock, Resolution, SelectRequest, SeriesOrder, TimeRange, Timestamp,
+};
 use store::{DataFolder, FileIds, Store, StoreOptions};
 
 const DAY: i64 = 86_400_000;
@@ -77,7 +79,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn read(store: &Store) -> Result<(), Box<dyn std::error::Error>> {
     let select = store.selector();
-    let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0 };
+    let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0, order: SeriesOrder::Labels };
     for round in ["first", "second"] {
         let started = Instant::now();
         let set = select.select(&request)?;

@@ -20,7 +20,7 @@ use crate::histograms::Samples;
 use crate::index::SeriesNumber;
 use crate::merge;
 use histograms::HistogramTable;
-use shard::{PAGE_SERIES, Shard};
+use shard::{Copied, PAGE_SERIES, Shard};
 
 /// Neighbouring series arrive together, so a whole page of them shares a shard and a batch seldom changes locks.
 const SHARDS: usize = 16;
@@ -35,6 +35,14 @@ pub(crate) struct Memtable {
     last_lsn: AtomicU64,
     min_ts: AtomicI64,
     max_ts: AtomicI64,
+}
+
+/// What a memtable held of one series.
+pub(crate) enum MemoryRun {
+    /// Floats in arrival order.
+    Packed(Copied),
+    /// Sorted and cut to the range asked for.
+    Settled(Samples),
 }
 
 /// Adds samples to a table, keeping the lock of the shard it is in. What it added is counted when it is dropped.
@@ -93,6 +101,16 @@ impl Memtable {
             }
             None => (self.read(number, TimeRange::ALL), None),
         }
+    }
+
+    /// As [`Memtable::read`], as bytes to be unpacked later where that is possible; `None` if there is certainly nothing.
+    pub(crate) fn copy(&self, number: SeriesNumber, range: TimeRange) -> Option<MemoryRun> {
+        if self.histograms.has(number) {
+            let samples = self.read(number, range);
+            return (!samples.is_empty()).then_some(MemoryRun::Settled(samples));
+        }
+        let (shard, local) = place(number);
+        read(&self.shards[shard]).copy(local).map(MemoryRun::Packed)
     }
 
     fn read_floats(&self, number: SeriesNumber, range: TimeRange) -> Columns {
@@ -154,6 +172,58 @@ impl Memtable {
         let first = self.first_lsn.load(Ordering::Relaxed);
         (first != u64::MAX).then(|| (first, self.last_lsn.load(Ordering::Relaxed)))
     }
+}
+
+impl MemoryRun {
+    /// Appends the samples inside `range`, as they lay in the table when the copy was made: sorted, without repeats.
+    pub(crate) fn read(&self, range: TimeRange, out: &mut Samples) {
+        match self {
+            Self::Settled(samples) => {
+                out.histograms.extend_from_slice(crate::histograms::part(&samples.histograms, range));
+                self.read_floats(range, &mut out.floats);
+            }
+            Self::Packed(_) => self.read_floats(range, &mut out.floats),
+        }
+    }
+
+    /// As [`MemoryRun::read`], floats only.
+    pub(crate) fn read_floats(&self, range: TimeRange, out: &mut Columns) {
+        match self {
+            Self::Settled(samples) => {
+                let part = span_of(&samples.floats.timestamps, range);
+                out.timestamps.extend_from_slice(&samples.floats.timestamps[part.clone()]);
+                out.values.extend_from_slice(&samples.floats.values[part]);
+            }
+            Self::Packed(copied) => append(copied, range, out),
+        }
+    }
+
+    /// Time of the oldest float, or something before it.
+    pub(crate) fn first(&self) -> Option<i64> {
+        match self {
+            Self::Settled(samples) => samples.floats.timestamps.first().copied(),
+            Self::Packed(copied) if copied.is_sorted => copied.first_time(),
+            Self::Packed(_) => Some(i64::MIN),
+        }
+    }
+
+    pub(crate) fn has_histograms(&self) -> bool {
+        matches!(self, Self::Settled(samples) if !samples.histograms.is_empty())
+    }
+}
+
+/// Appends the samples of a copy that lie inside `range`.
+fn append(copied: &Copied, range: TimeRange, out: &mut Columns) {
+    if copied.is_sorted {
+        let start = out.len();
+        copied.append_to(out);
+        return merge::clip_tail(out, start, range);
+    }
+    let mut columns = copied.columns();
+    merge::normalise(&mut columns);
+    let part = span_of(&columns.timestamps, range);
+    out.timestamps.extend_from_slice(&columns.timestamps[part.clone()]);
+    out.values.extend_from_slice(&columns.values[part]);
 }
 
 impl Filler<'_> {

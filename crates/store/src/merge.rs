@@ -3,7 +3,7 @@
 //! Runs are given oldest log position first, so "later" means acknowledged later (reliability promise D3). The common
 //! case, runs that follow each other in time, is a plain concatenation.
 
-use series::Columns;
+use series::{Columns, TimeRange};
 
 /// Sorts one run by time and keeps the last of equal timestamps; a sorted run is left alone.
 pub(crate) fn normalise(run: &mut Columns) {
@@ -17,6 +17,19 @@ pub(crate) fn normalise(run: &mut Columns) {
         push_latest(&mut sorted, run.timestamps[i], run.values[i]);
     }
     *run = sorted;
+}
+
+/// Takes out of `run[start..]`, which is sorted, what lies outside `range`.
+pub(crate) fn clip_tail(run: &mut Columns, start: usize, range: TimeRange) {
+    let tail = &run.timestamps[start..];
+    let end = start + tail.partition_point(|&at| at < range.end.0);
+    let first = (start + tail.partition_point(|&at| at < range.start.0)).min(end);
+    run.timestamps.truncate(end);
+    run.values.truncate(end);
+    if first > start {
+        run.timestamps.drain(start..first);
+        run.values.drain(start..first);
+    }
 }
 
 /// Appends the union of `runs` (each strictly rising) to `out`, strictly rising; `out` must end before every run begins.

@@ -7,8 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use lake::{FileEntry, Table};
 use roaring::RoaringBitmap;
 use series::{
-    Exemplar, HistogramSample, Labels, Matcher, Metadata, Resolution, RollupSet, Select, SelectError, SelectRequest,
-    SeriesExemplars, SeriesId, SeriesSet, TimeRange,
+    Columns, Exemplar, HistogramSample, Labels, Matcher, Metadata, Resolution, RollupSet, Select, SelectError,
+    SelectRequest, SeriesExemplars, SeriesId, SeriesSet, TimeRange,
 };
 
 use crate::cache::ChunkCache;
@@ -17,7 +17,7 @@ use crate::exemplars::Exemplars;
 use crate::index::{SeriesIndex, SeriesNumber};
 use crate::payload::LogBatch;
 use crate::rollup;
-use crate::set::{ChunkBody, Selected, Selection, StoredChunk, StoredRun};
+use crate::set::{ChunkBody, Gathering, Selection};
 use crate::start::Start;
 use crate::state::{Layers, OpenFile, State};
 use crate::tombstone::Tombstones;
@@ -171,29 +171,24 @@ impl Tables {
         for lacking in self.damage.lacking(request.matchers, request.range) {
             note(lacking, notes.as_deref_mut())?;
         }
-        let (numbers, mut series) = {
+        let (numbers, mut gathering) = {
             let index = self.index();
             let numbers: Vec<_> = index.select(request.matchers, request.range).into_iter().collect();
             if request.series_max > 0 && numbers.len() > request.series_max {
                 return Err(SelectError::TooManySeries { found: numbers.len(), limit: request.series_max });
             }
-            let selected = numbers.iter().map(|&number| {
-                let entry = index.entry(number);
-                (entry.id, Selected { labels: entry.labels.clone(), stored: Vec::new(), memory: Vec::new() })
-            });
-            (numbers.clone(), selected.collect::<Vec<_>>())
+            let entries = numbers.iter().map(|&number| index.entry(number));
+            let series = entries.map(|entry| (entry.id, entry.labels.clone())).collect();
+            (numbers, Gathering::new(series))
         };
         for file in layers.files.iter().filter(|file| file.overlaps(request.range)) {
-            if let Err(err) = attach_chunks(file, request.range, &layers.tombstones, &self.cache, &mut series) {
+            if let Err(err) = gather_chunks(file, request.range, &layers.tombstones, &self.cache, &mut gathering) {
                 self.put_aside_if_damaged(file, &err);
                 note(lake_fault(&file.entry, &err), notes.as_deref_mut())?;
             }
         }
-        attach_memory(layers, request.range, &numbers, &mut series);
-        let mut series: Vec<_> = series.into_iter().map(|(_, selected)| selected).collect();
-        series.retain(|selected| !selected.stored.is_empty() || !selected.memory.is_empty());
-        series.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(Selection { series, cache: Arc::clone(&self.cache) })
+        gather_memory(layers, request.range, &numbers, &mut gathering);
+        Ok(gathering.finish(Arc::clone(&self.cache), request.order))
     }
 }
 
@@ -310,21 +305,22 @@ pub(crate) fn insert_histograms(
     index.entry(number).widen(first, last);
 }
 
-/// Fetches the chunks of `series` that lie in `range` from one file, in one pass.
-fn attach_chunks(
+/// Fetches the chunks of the series that lie in `range` from one file, in one pass. After an error nothing of the file is
+/// in `gathering`.
+fn gather_chunks(
     file: &OpenFile,
     range: TimeRange,
     tombstones: &Tombstones,
     cache: &ChunkCache,
-    series: &mut [(series::SeriesId, Selected)],
+    gathering: &mut Gathering,
 ) -> Result<(), lake::LakeError> {
     let keys = file.file.keys()?;
-    let mut wanted: Vec<(u32, usize)> = Vec::new();
-    for (at, (id, _)) in series.iter().enumerate() {
+    let mut wanted: Vec<(u32, u32)> = Vec::new();
+    for (owner, id) in gathering.ids().enumerate() {
         for row in keys.rows_of(id.0) {
             let i = row as usize;
             if keys.min_ts[i] < range.end.0 && range.start.0 <= keys.max_ts[i] {
-                wanted.push((row, at));
+                wanted.push((row, owner as u32));
             }
         }
     }
@@ -333,47 +329,46 @@ fn attach_chunks(
     }
     wanted.sort_unstable();
     file.reads.fetch_add(1, Ordering::Relaxed);
-    let decoded: Vec<_> = wanted.iter().map(|&(row, _)| cache.get((file.number, row))).collect();
-    let missing = wanted.iter().zip(&decoded).filter(|(_, decoded)| decoded.is_none());
-    let rows: Vec<u32> = missing.map(|(&(row, _), _)| row).collect();
+    let n_wanted = wanted.len();
+    let is_kept = |row: u32| Gathering::is_kept(keys.count[row as usize], n_wanted);
+    let mut decoded: Vec<(usize, Arc<Columns>)> = Vec::new();
+    let mut rows: Vec<u32> = Vec::with_capacity(wanted.len());
+    for (i, &(row, _)) in wanted.iter().enumerate() {
+        match is_kept(row).then(|| cache.get((file.number, row))).flatten() {
+            Some(columns) => decoded.push((i, columns)),
+            None => rows.push(row),
+        }
+    }
     let mut fetched = file.file.fetch(&rows)?.into_iter();
-    let path: Arc<str> = Arc::from(file.entry.path.as_str());
+    let mut decoded = decoded.into_iter().peekable();
+    gathering.begin_file(&file.entry.path, n_wanted);
     let mut last_owner = None;
-    for ((row, at), decoded) in wanted.into_iter().zip(decoded) {
-        let Some(body) = decoded.map(ChunkBody::Decoded).or_else(|| fetched.next().map(ChunkBody::Encoded)) else {
+    for (i, (row, owner)) in wanted.into_iter().enumerate() {
+        let found = decoded.next_if(|(at, _)| *at == i).map(|(_, columns)| ChunkBody::Decoded(columns));
+        let Some(body) = found.or_else(|| fetched.next().map(ChunkBody::Encoded)) else {
+            gathering.drop_file();
             return Err(lake::LakeError::Damaged {
                 file: file.entry.path.clone(),
                 why: "fewer chunks than rows".into(),
             });
         };
-        let (min_ts, max_ts) = (keys.min_ts[row as usize], keys.max_ts[row as usize]);
-        let chunk = StoredChunk { min_ts, max_ts, key: (file.number, row), body };
-        let (series_id, selected) = &mut series[at];
-        let runs = &mut selected.stored;
-        if last_owner != Some(at) {
-            let deleted = tombstones.ranges_of(&file.entry, series_id.0);
-            runs.push(StoredRun { file: Arc::clone(&path), deleted, chunks: Vec::new() });
-            last_owner = Some(at);
+        let at = row as usize;
+        gathering.chunk(owner, (file.number, row), is_kept(row), (keys.min_ts[at], keys.max_ts[at]), body);
+        if last_owner != Some(owner) && !tombstones.list.is_empty() {
+            let id = series::SeriesId(keys.series_id[at]);
+            gathering.deleted(id, tombstones.ranges_of(&file.entry, id.0));
         }
-        if let Some(run) = runs.last_mut() {
-            run.chunks.push(chunk);
-        }
+        last_owner = Some(owner);
     }
     Ok(())
 }
 
-fn attach_memory(
-    layers: &Layers,
-    range: TimeRange,
-    numbers: &[SeriesNumber],
-    series: &mut [(series::SeriesId, Selected)],
-) {
+fn gather_memory(layers: &Layers, range: TimeRange, numbers: &[SeriesNumber], gathering: &mut Gathering) {
     let tables = layers.frozen.iter().chain([&layers.active]);
     for table in tables.filter(|table| table.overlaps(range)) {
-        for (&number, (_, selected)) in numbers.iter().zip(series.iter_mut()) {
-            let copy = table.read(number, range);
-            if !copy.is_empty() {
-                selected.memory.push(copy);
+        for (owner, &number) in numbers.iter().enumerate() {
+            if let Some(run) = table.copy(number, range) {
+                gathering.memory(owner as u32, run);
             }
         }
     }

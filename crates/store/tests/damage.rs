@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use series::{Batch, Columns, ManualClock, Matcher, SelectError, SelectRequest, TimeRange, Timestamp};
+use series::{Batch, Columns, ManualClock, Matcher, SelectError, SelectRequest, SeriesOrder, TimeRange, Timestamp};
 use store::{DataFolder, FileIds, Store, StoreOptions};
 
 const DAY: i64 = 86_400_000;
@@ -70,7 +70,8 @@ fn flip(path: &Path, at: usize) {
 fn read(store: &Store, metric: &str, range: TimeRange) -> Result<usize, SelectError> {
     let matchers = [Matcher::equal("__name__", metric)];
     let select = store.selector();
-    let set = select.select(&SelectRequest { matchers: &matchers, range, series_max: 0 })?;
+    let set =
+        select.select(&SelectRequest { matchers: &matchers, range, series_max: 0, order: SeriesOrder::Labels })?;
     let mut columns = Columns::default();
     (0..set.len()).try_for_each(|i| set.read(i, range, &mut columns))?;
     Ok(columns.len())
@@ -78,7 +79,7 @@ fn read(store: &Store, metric: &str, range: TimeRange) -> Result<usize, SelectEr
 
 fn read_partial(store: &Store) -> (usize, Vec<String>) {
     let select = store.selector();
-    let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0 };
+    let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0, order: SeriesOrder::Labels };
     let (set, notes) = select.select_partial(&request).expect("answers");
     (set.len(), notes)
 }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use bench::{Bench, NOW, labels};
 use proptest::prelude::*;
 use series::{
-    Batch, Buckets, Columns, Exemplar, Histogram, HistogramSample, Labels, Matcher, Millis, SelectRequest, Span,
-    TimeRange, Timestamp,
+    Batch, Buckets, Columns, Exemplar, Histogram, HistogramSample, Labels, Matcher, Millis, SelectRequest, SeriesOrder,
+    Span, TimeRange, Timestamp,
 };
 use store::StoreOptions;
 
@@ -65,7 +65,9 @@ fn options() -> StoreOptions {
 
 fn read(bench: &Bench, range: TimeRange) -> BTreeMap<Labels, BTreeMap<i64, Value>> {
     let select = bench.store().selector();
-    let set = select.select(&SelectRequest { matchers: &[], range, series_max: 0 }).expect("selects");
+    let set = select
+        .select(&SelectRequest { matchers: &[], range, series_max: 0, order: SeriesOrder::Labels })
+        .expect("selects");
     let mut found = BTreeMap::new();
     for i in 0..set.len() {
         let (mut columns, mut histograms) = (Columns::default(), Vec::new());
@@ -229,8 +231,9 @@ fn counters_that_say_when_they_began_get_a_zero_there_once() {
     let expected = [10, 30, 40, 45, 60, 75, 90, 105, 120, 135].map(t);
     for round in 0..3 {
         let select = bench.store().selector();
-        let set =
-            select.select(&SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0 }).expect("selects");
+        let set = select
+            .select(&SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0, order: SeriesOrder::Labels })
+            .expect("selects");
         let (mut columns, mut histograms) = (Columns::default(), Vec::new());
         for i in 0..set.len() {
             set.read(i, TimeRange::ALL, &mut columns).expect("reads");

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bench::{Bench, NOW, labels};
 use proptest::prelude::*;
-use series::{Batch, Labels, Matcher, Millis, Resolution, STALE_NAN, SelectRequest, TimeRange, Timestamp};
+use series::{Batch, Labels, Matcher, Millis, Resolution, STALE_NAN, SelectRequest, SeriesOrder, TimeRange, Timestamp};
 use store::{Keep, KeepTimes, Retention, RetentionRule, RollupTime, StoreOptions, TierOptions};
 
 const HOUR: i64 = 3_600_000;
@@ -132,7 +132,9 @@ fn rolled(run: &Run, resolution: Resolution) -> Buckets {
 
 fn read_rollups(bench: &Bench, resolution: Resolution, range: TimeRange) -> BTreeMap<Labels, Buckets> {
     let select = bench.store().selector();
-    let set = select.rollups(resolution, &SelectRequest { matchers: &[], range, series_max: 0 }).expect("selects");
+    let set = select
+        .rollups(resolution, &SelectRequest { matchers: &[], range, series_max: 0, order: SeriesOrder::Labels })
+        .expect("selects");
     let mut found = BTreeMap::new();
     for i in 0..set.len() {
         let mut rows = Vec::new();

@@ -10,7 +10,7 @@ use bench::{Bench, NOW, labels};
 use proptest::prelude::*;
 use series::{
     Batch, Columns, KnownSeries, Labels, Matcher, Metadata, MetricType, RejectionReason, STALE_NAN, SelectRequest,
-    SeriesId, Spelling, TimeRange, Timestamp,
+    SeriesId, SeriesOrder, Spelling, TimeRange, Timestamp,
 };
 use store::StoreOptions;
 
@@ -220,7 +220,7 @@ fn a_snapshot_does_not_see_what_comes_later() {
     };
     write(NOW);
     let select = bench.store().selector();
-    let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0 };
+    let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0, order: SeriesOrder::Labels };
     let before = select.select(&request).expect("selects");
     write(NOW + 1);
     bench.store().flush(true).expect("merges");
@@ -246,7 +246,7 @@ fn an_early_start_answers_once_the_log_is_read() {
         Ok(answer) => assert_eq!(answer.samples, 1),
         Err(err) => assert!(matches!(err, series::AppendError::Starting { .. }), "{err}"),
     }
-    let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0 };
+    let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0, order: SeriesOrder::Labels };
     assert_eq!(store.selector().select(&request).expect("selects").len(), 1);
     assert_eq!((store.starting(), store.started().expect("started").replayed_samples), (None, 1));
     assert_eq!(store.appender().append_wait(batch()).expect("serving").samples, 1);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use series::{Batch, Columns, Labels, SelectRequest, SystemClock, TimeRange, Timestamp};
+use series::{Batch, Columns, Labels, SelectRequest, SeriesOrder, SystemClock, TimeRange, Timestamp};
 use store::{DataFolder, FileIds, Store, StoreOptions};
 
 use crate::ledger::{Random, start_of_time, value_at};
@@ -139,7 +139,7 @@ fn open(data: &Path) -> Result<(Store, DataFolder, u64), store::StoreError> {
 /// Everything, and how many records the log says are missing.
 fn read(data: &Path) -> Result<(Model, u64), Refusal> {
     let (store, _folder, missing) = open(data).map_err(|err| Refusal::Start(err.to_string()))?;
-    let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0 };
+    let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0, order: SeriesOrder::Labels };
     let refused = |err: series::SelectError| Refusal::Query(err.to_string());
     let set = store.selector().select(&request).map_err(refused)?;
     let mut found = Model::new();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use series::{Batch, Columns, Labels, Millis, SelectRequest, SystemClock, TimeRange, Timestamp};
+use series::{Batch, Columns, Labels, Millis, SelectRequest, SeriesOrder, SystemClock, TimeRange, Timestamp};
 use store::{DataFolder, FileIds, Store, StoreOptions};
 
 use crate::ledger::{Random, start_of_time, value_at};
@@ -105,7 +105,7 @@ fn batch_of(seed: u64, samples: &[Sample]) -> Batch {
 }
 
 fn read(store: &Store) -> BTreeMap<Sample, u64> {
-    let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0 };
+    let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0, order: SeriesOrder::Labels };
     let set = store.selector().select(&request).expect("selected");
     let mut found = BTreeMap::new();
     for i in 0..set.len() {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use series::{Columns, Labels, METRIC_NAME, MatchOp, Matcher, SelectRequest, SystemClock, TimeRange};
+use series::{Columns, Labels, METRIC_NAME, MatchOp, Matcher, SelectRequest, SeriesOrder, SystemClock, TimeRange};
 use store::{DataFolder, FileIds, Store, StoreOptions};
 
 /// No file is written by these tests; the store wants names all the same.
@@ -23,7 +23,8 @@ pub fn read_all(data: &Path, pattern: &str) -> Vec<(Labels, Columns)> {
     let (store, _) =
         Store::open(&folder, StoreOptions::default(), Arc::new(SystemClock), ids).expect("the store opens");
     let matchers = [Matcher::new(METRIC_NAME, MatchOp::Regex, pattern).expect("a pattern")];
-    let request = SelectRequest { matchers: &matchers, range: TimeRange::ALL, series_max: 0 };
+    let request =
+        SelectRequest { matchers: &matchers, range: TimeRange::ALL, series_max: 0, order: SeriesOrder::Labels };
     let set = store.selector().select(&request).expect("selected");
     let series = (0..set.len()).map(|i| {
         let mut columns = Columns::default();

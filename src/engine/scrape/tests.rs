@@ -12,7 +12,8 @@ use crate::settings::{BasicAuth, Settings, Span};
 
 const NOW: Timestamp = Timestamp(1_795_271_520_000);
 
-/// Keeps what is written, a line a sample.
+/// Keeps what is written, a line a sample; with its time unless that is now, as far as the grid of the target, whose port is
+/// another each time, lets it be.
 #[derive(Default)]
 struct Sink(Mutex<Vec<String>>);
 
@@ -22,7 +23,11 @@ impl Append for Sink {
             let samples = s.timestamps.iter().zip(s.values);
             let show = move |(at, value): (&i64, &f64)| {
                 let value = if is_stale(*value) { "stale".to_owned() } else { value.to_string() };
-                format!("{} {value}{}", s.labels, if *at == NOW.0 { String::new() } else { format!(" @{at}") })
+                format!(
+                    "{} {value}{}",
+                    s.labels,
+                    if (*at - NOW.0).abs() <= ALIGN_MAX.0 { String::new() } else { format!(" @{at}") }
+                )
             };
             samples.map(show).collect::<Vec<_>>()
         });

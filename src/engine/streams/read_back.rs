@@ -10,7 +10,9 @@
 
 use std::collections::HashMap;
 
-use series::{Batch, Columns, Millis, Select, SelectError, SelectRequest, SeriesSet, TimeRange, Timestamp};
+use series::{
+    Batch, Columns, Millis, Select, SelectError, SelectRequest, SeriesOrder, SeriesSet, TimeRange, Timestamp,
+};
 use stream::Streams;
 
 /// Length of the first stretch, and of every one with up to [`SERIES_AT_ONCE`] series.
@@ -39,7 +41,12 @@ pub(super) fn read_back(
     mut push: impl FnMut(&mut Streams, &Batch) -> bool,
 ) -> Result<(), ReadBackError> {
     // Standing queries begin with 1970, whatever a sender claims.
-    let (mut start, mut length) = (range.start.max(Timestamp(0)), STRETCH);
+    let range = TimeRange::new(range.start.max(Timestamp(0)), range.end);
+    // What comes meanwhile waits in the queue. Were it read here as well, a stretch could overtake samples that came after
+    // the stretch before it was read.
+    let Some(newest) = newest(select, streams, range)? else { return Ok(()) };
+    let range = TimeRange::new(range.start, newest + Millis(1));
+    let (mut start, mut length) = (range.start, STRETCH);
     while start < range.end {
         let stretch = TimeRange::new(start, (start + length).min(range.end));
         let found = Found::select(select, streams, stretch)?;
@@ -66,6 +73,28 @@ pub(super) fn read_back(
     Ok(())
 }
 
+/// Time of the newest sample in `range` of the series that any query selects. Looks back farther and farther, since it is
+/// mostly a short while ago.
+fn newest(select: &dyn Select, streams: &Streams, range: TimeRange) -> Result<Option<Timestamp>, SelectError> {
+    let (mut end, mut length) = (range.end, SLICE);
+    while range.start < end {
+        let start = range.start.max(end - length);
+        let part = TimeRange::new(start, end);
+        let found = Found::select(select, streams, part)?;
+        let length_max = found.length_max();
+        if !found.series.is_empty() && length > length_max {
+            length = Millis(length_max.0.max(length.0 / 2));
+            continue;
+        }
+        let columns = found.read(part)?;
+        if let Some(newest) = columns.iter().filter_map(|columns| columns.timestamps.last()).max() {
+            return Ok(Some(Timestamp(*newest)));
+        }
+        (end, length) = (start, Millis(length.0.saturating_mul(2)));
+    }
+    Ok(None)
+}
+
 /// The series that any query selects, each once.
 struct Found {
     sets: Vec<Box<dyn SeriesSet>>,
@@ -89,7 +118,12 @@ impl Found {
             if range.is_empty() {
                 continue;
             }
-            let set = select.select(&SelectRequest { matchers: &spec.matchers, range, series_max: 0 })?;
+            let set = select.select(&SelectRequest {
+                matchers: &spec.matchers,
+                range,
+                series_max: 0,
+                order: SeriesOrder::Any,
+            })?;
             for i in 0..set.len() {
                 let at = *known.entry(set.labels(i).id()).or_insert(found.series.len());
                 match found.series.get_mut(at) {

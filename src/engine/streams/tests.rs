@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use series::{Batch, Columns, ManualClock, MatchOp, Matcher, Millis, SelectRequest, TimeRange, Timestamp};
+use series::{Batch, Columns, ManualClock, MatchOp, Matcher, Millis, SelectRequest, SeriesOrder, TimeRange, Timestamp};
 
 use crate::engine::Engine;
 use crate::settings::{Settings, StreamSettings};
@@ -72,7 +72,8 @@ impl Bench {
     fn results(&self) -> Results {
         assert!(self.engine.drain_streams(PATIENCE), "the standing queries did not catch up");
         let matchers = [Matcher::new("__name__", MatchOp::Regex, "foretide_stream_.+").expect("valid")];
-        let request = SelectRequest { matchers: &matchers, range: TimeRange::ALL, series_max: 0 };
+        let request =
+            SelectRequest { matchers: &matchers, range: TimeRange::ALL, series_max: 0, order: SeriesOrder::Labels };
         let set = self.engine.core().store.selector().select(&request).expect("readable");
         let mut results = Results::new();
         for i in 0..set.len() {
@@ -135,8 +136,8 @@ fn a_restart_loses_nothing_that_was_acknowledged() {
 fn a_first_start_and_a_full_queue_read_the_store() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut bench = Bench::open(folder.path());
-    // Queued before anybody listens, in parts small enough to overflow the queue.
-    for minute in 0..60 {
+    // Queued before anybody listens, in parts small enough and sent often enough to overflow the queue.
+    for minute in (0..60).chain(0..60).chain(0..60) {
         let whole = load(minute);
         for (i, k) in (0..2).flat_map(|i| (0..4).map(move |k| (i, k))) {
             let (series, mut part) = (whole.series(i), Batch::default());
@@ -145,6 +146,7 @@ fn a_first_start_and_a_full_queue_read_the_store() {
             bench.engine.appender().append_wait(part).expect("written");
         }
     }
+    assert!(bench.engine.tee.overflows() > 0);
     bench.engine.start_streams().expect("valid queries");
     assert_same(&bench.results(), &undisturbed());
     bench.engine.close();

@@ -1,12 +1,14 @@
 //! Function calls: which argument means what.
 
+use series::{Columns, SeriesOrder};
+
 use super::context::{Context, Steps};
 use super::error::EvalError;
 use super::native_windows::{self, Mixed, rule};
 use super::notes::Seen;
 use super::over_time::kernel;
 use super::rows::{Natives, Row, is_absent};
-use super::selector::Pick;
+use super::selector::{Pick, RowSink, blocks};
 use super::{Operand, extended, instants};
 use crate::ast::{Call, Expr, ExprKind, Extension, Span, ValueType};
 
@@ -66,6 +68,23 @@ impl Context<'_> {
 
     /// Functions of a range vector: every series is read once, then the window slides over all steps.
     fn over_windows(&self, name: &'static str, args: &[Expr], steps: &Steps) -> Result<Vec<Row>, EvalError> {
+        let mut all = Vec::new();
+        self.windows_blocks(name, args, steps, SeriesOrder::Labels, &mut |mut block| {
+            all.append(&mut block);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// As [`Context::over_windows`], a block of series at a time and in any order.
+    pub(crate) fn windows_blocks(
+        &self,
+        name: &'static str,
+        args: &[Expr],
+        steps: &Steps,
+        order: SeriesOrder,
+        sink: &mut RowSink<'_>,
+    ) -> Result<(), EvalError> {
         let Some(kernel) = kernel(name) else {
             return Err(EvalError::Unsupported { feature: format!("function {name}") });
         };
@@ -76,7 +95,7 @@ impl Context<'_> {
         let Some(window) = args.iter().find(|arg| arg.value_type() == ValueType::Matrix) else {
             return Err(EvalError::WrongType { found: ValueType::Vector });
         };
-        let source = self.source(window, steps)?;
+        let source = self.source(window, steps, order)?;
         if let Some(extension) = source.extension.filter(|extension| !extended::allows(name, *extension)) {
             let extension = if extension == Extension::Anchored { "anchored" } else { "smoothed" };
             return Err(EvalError::BadExtension { function: name, extension });
@@ -84,19 +103,19 @@ impl Context<'_> {
         let param = |i: usize| params.get(i).map_or(&[][..], Vec::as_slice);
         let keeps_name = matches!(name, "last_over_time" | "first_over_time");
         let rule = rule(name);
-        let rows = self.each(source.len(), steps.n, |i| {
-            let columns = self.columns(&source, i)?;
+        let work = |i: usize, columns: &mut Columns| {
+            self.columns(&source, i, columns)?;
             let mut histograms = self.natives(&source, i)?;
             let (labels, dropped) = source.labels(i);
             let (values, natives) = if histograms.is_empty() {
-                (source.slide(&columns, steps, [param(0), param(1)], kernel), Natives::default())
+                (source.slide(columns, steps, [param(0), param(1)], kernel), Natives::default())
             } else {
                 if rule.asks_for_resets() {
                     native_windows::mark_resets(&mut histograms);
                 }
                 let seen = Seen::default();
                 let mixed = |mixed: &Mixed<'_>| rule.apply(mixed, kernel, &seen);
-                let slots = source.slide_mixed((&columns, &histograms), steps, [param(0), param(1)], kernel, mixed);
+                let slots = source.slide_mixed((columns, &histograms), steps, [param(0), param(1)], kernel, mixed);
                 self.tell(&seen, labels.metric(), window.span);
                 slots
             };
@@ -106,15 +125,20 @@ impl Context<'_> {
             }
             self.charge_held(row.weight())?;
             Ok(Some(row))
-        })?;
-        let rows: Vec<Row> = rows.into_iter().flatten().collect();
-        if !rows.is_empty() {
-            self.check_params(name, &params, args[0].span)?;
+        };
+        let mut are_checked = false;
+        for block in blocks(source.len(), steps.n) {
+            let rows: Vec<Row> = self.each_of(block, steps.n, work)?.into_iter().flatten().collect();
+            // Parameters are judged only where there is something to use them for.
+            if !rows.is_empty() && !std::mem::replace(&mut are_checked, true) {
+                self.check_params(name, &params, args[0].span)?;
+            }
+            if matches!(name, "rate" | "increase") {
+                self.doubt_counters(&rows, window.span);
+            }
+            sink(rows)?;
         }
-        if matches!(name, "rate" | "increase") {
-            self.doubt_counters(&rows, window.span);
-        }
-        Ok(rows)
+        Ok(())
     }
 
     fn check_params(&self, name: &str, params: &[Vec<f64>], span: Span) -> Result<(), EvalError> {
@@ -140,8 +164,14 @@ impl Context<'_> {
     }
 
     fn doubt_counters(&self, rows: &[Row], span: Span) {
-        for row in rows.iter().filter(|row| row.values.iter().any(|value| !is_absent(*value))) {
+        let mut last = "";
+        for row in rows {
             let name = row.labels.metric();
+            // Series of a metric are often neighbours, and one remark is made of it.
+            if name == last || row.values.iter().all(|value| is_absent(*value)) {
+                continue;
+            }
+            last = name;
             if !name.is_empty() && !COUNTER_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
                 let endings = COUNTER_ENDINGS.join("/");
                 self.inform(span, format!("metric might not be a counter, name does not end in {endings}: {name:?}"));

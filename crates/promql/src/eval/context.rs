@@ -1,11 +1,14 @@
 //! One evaluation: its grid, limits, counters and notes, and work spread over threads.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use series::{Histogram, Matcher, Millis, ResetHint, Select, SelectRequest, SeriesSet, TimeRange, Timestamp};
+use series::{
+    Columns, Histogram, Matcher, Millis, ResetHint, Select, SelectRequest, SeriesOrder, SeriesSet, TimeRange, Timestamp,
+};
 
 use super::error::EvalError;
 use super::native_windows::NativeSample;
@@ -16,6 +19,8 @@ use crate::parse::error::position;
 
 /// Below this many slots a thread costs more than it gains.
 const SLOTS_PER_THREAD: usize = 20_000;
+/// Series that a thread takes at once: keeps the queue cool and still balances uneven ones.
+const RUN: usize = 16;
 
 /// A grid of evaluation times.
 #[derive(Debug, Clone, Copy)]
@@ -252,10 +257,11 @@ impl<'a> Context<'a> {
         matchers: &[Matcher],
         first: i64,
         last: i64,
+        order: SeriesOrder,
     ) -> Result<(Box<dyn SeriesSet>, TimeRange), EvalError> {
         self.check()?;
         let range = TimeRange::new(Timestamp(first), Timestamp(last.saturating_add(1)));
-        let request = SelectRequest { matchers, range, series_max: self.options.series_max };
+        let request = SelectRequest { matchers, range, series_max: self.options.series_max, order };
         let set = if self.options.partial {
             let (set, notes) = self.select.select_partial(&request)?;
             notes.into_iter().for_each(|note| self.note_missing(note));
@@ -297,46 +303,58 @@ impl<'a> Context<'a> {
         slots: usize,
         work: impl Fn(usize) -> Result<T, EvalError> + Sync,
     ) -> Result<Vec<T>, EvalError> {
+        self.each_of(0..n, slots, |i, _| work(i))
+    }
+
+    /// As [`Context::each`] for any numbers, with columns that are used again and again.
+    pub(crate) fn each_of<T: Send>(
+        &self,
+        some: Range<usize>,
+        slots: usize,
+        work: impl Fn(usize, &mut Columns) -> Result<T, EvalError> + Sync,
+    ) -> Result<Vec<T>, EvalError> {
+        let n = some.len();
         let worth = n.saturating_mul(slots.max(1)) / SLOTS_PER_THREAD;
         let threads = self.options.threads.min(n).min(worth.max(1));
         if threads <= 1 {
-            let mut out = Vec::with_capacity(n);
-            for i in 0..n {
+            let (mut out, mut columns) = (Vec::with_capacity(n), Columns::default());
+            for i in some {
                 if i % 64 == 0 {
                     self.check()?;
                 }
-                out.push(work(i)?);
+                out.push(work(i, &mut columns)?);
             }
             return Ok(out);
         }
-        self.each_threaded(n, threads, work)
+        self.each_threaded(some, threads, work)
     }
 
     fn each_threaded<T: Send>(
         &self,
-        n: usize,
+        some: Range<usize>,
         threads: usize,
-        work: impl Fn(usize) -> Result<T, EvalError> + Sync,
+        work: impl Fn(usize, &mut Columns) -> Result<T, EvalError> + Sync,
     ) -> Result<Vec<T>, EvalError> {
-        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let slots: Mutex<Vec<Option<T>>> = Mutex::new((0..n).map(|_| None).collect());
+        let (next, failed) = (AtomicUsize::new(some.start), AtomicBool::new(false));
+        // Runs of neighbours, each with the number of its first.
+        let runs: Mutex<Vec<(usize, Vec<T>)>> = Mutex::default();
         let fault: Mutex<Option<EvalError>> = Mutex::new(None);
         let run = || {
-            // Runs of 16 keep the queue and the lock cool and still balance uneven series.
+            let mut columns = Columns::default();
             while !failed.load(Ordering::Relaxed) {
-                let from = next.fetch_add(16, Ordering::Relaxed);
-                if from >= n {
+                let from = next.fetch_add(RUN, Ordering::Relaxed);
+                if from >= some.end {
                     return;
                 }
-                let chunk = self
-                    .check()
-                    .and_then(|()| (from..n.min(from + 16)).map(&work).collect::<Result<Vec<T>, EvalError>>());
-                match chunk {
-                    Ok(chunk) => {
-                        if let Ok(mut slots) = slots.lock() {
-                            for (i, item) in chunk.into_iter().enumerate() {
-                                slots[from + i] = Some(item);
-                            }
+                let run = self.check().and_then(|()| {
+                    (from..some.end.min(from + RUN))
+                        .map(|i| work(i, &mut columns))
+                        .collect::<Result<Vec<T>, EvalError>>()
+                });
+                match run {
+                    Ok(run) => {
+                        if let Ok(mut runs) = runs.lock() {
+                            runs.push((from, run));
                         }
                     }
                     Err(why) => {
@@ -354,9 +372,13 @@ impl<'a> Context<'a> {
             }
             run();
         });
-        match fault.into_inner().unwrap_or(None) {
-            Some(why) => Err(why),
-            None => Ok(slots.into_inner().unwrap_or_default().into_iter().flatten().collect()),
+        if let Some(why) = fault.into_inner().unwrap_or(None) {
+            return Err(why);
         }
+        let mut runs = runs.into_inner().unwrap_or_default();
+        runs.sort_unstable_by_key(|(from, _)| *from);
+        let mut out = Vec::with_capacity(some.len());
+        runs.into_iter().for_each(|(_, mut run)| out.append(&mut run));
+        Ok(out)
     }
 }

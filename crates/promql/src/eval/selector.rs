@@ -1,8 +1,9 @@
 //! Instant selectors, and the raw windows that an instant query of a range vector answers.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use series::{Columns, Millis, SeriesSet, TimeRange, Timestamp, is_stale};
+use series::{Columns, Millis, SeriesOrder, SeriesSet, TimeRange, Timestamp, is_stale};
 
 use super::context::{Context, Refs, Steps};
 use super::error::EvalError;
@@ -11,6 +12,19 @@ use super::rows::{ABSENT, Row};
 use super::window::Source;
 use super::{MatrixItem, extended};
 use crate::ast::{Expr, Extension, VectorSelector};
+
+/// Takes rows, a block at a time.
+pub(crate) type RowSink<'a> = dyn FnMut(Vec<Row>) -> Result<(), EvalError> + 'a;
+
+/// Slots of a block: enough to occupy all threads, few enough to stay in their caches.
+const BLOCK_SLOTS: usize = 1 << 20;
+
+/// `0..n` in blocks of whole series of `slots` slots each.
+pub(crate) fn blocks(n: usize, slots: usize) -> impl Iterator<Item = Range<usize>> {
+    // A million slots of instants would be a million rows, whose labels count as well.
+    let series = (BLOCK_SLOTS / slots.max(1)).clamp(64, 1 << 14);
+    (0..n).step_by(series).map(move |from| from..n.min(from + series))
+}
 
 /// What an instant selector hands out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,35 +36,55 @@ pub(crate) enum Pick {
 }
 
 impl Context<'_> {
-    /// The newest sample of each series in `(t - lookback, t]`, unless it is a stale marker.
+    /// The newest sample of each series in `(t - lookback, t]`, unless it is a stale marker; sorted by labels.
     pub(crate) fn vector(&self, selector: &VectorSelector, steps: &Steps, pick: Pick) -> Result<Vec<Row>, EvalError> {
+        let mut all = Vec::new();
+        self.vector_blocks(selector, steps, pick, SeriesOrder::Labels, &mut |mut block| {
+            all.append(&mut block);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// As [`Context::vector`], a block at a time and in any order: for who keeps nothing of them.
+    pub(crate) fn vector_blocks(
+        &self,
+        selector: &VectorSelector,
+        steps: &Steps,
+        pick: Pick,
+        order: SeriesOrder,
+        sink: &mut RowSink<'_>,
+    ) -> Result<(), EvalError> {
         let refs = self.refs(steps, selector.at, selector.offset.as_ref())?;
         let lookback = self.options.lookback;
         let smoothed = selector.extension == Some(Extension::Smoothed);
         let first = refs.first().saturating_sub(lookback.0).saturating_add(1);
         let last = if smoothed { refs.last().saturating_add(lookback.0) } else { refs.last() };
-        let (set, range) = self.select(&selector.matchers, first, last)?;
-        let rows = self.each(set.len(), steps.n, |i| {
-            let mut columns = Columns::default();
-            set.read(i, range, &mut columns)?;
+        let (set, range) = self.select(&selector.matchers, first, last, order)?;
+        let work = |i: usize, columns: &mut Columns| {
+            columns.clear();
+            set.read(i, range, columns)?;
             self.charge_read(columns.len())?;
             let mut row = Row::floats(set.labels(i).clone(), false, Vec::new());
-            if set.has_histograms(i) && self.newest_natives(&*set, (i, range), &columns, &refs, pick, &mut row)? {
+            if set.has_histograms(i) && self.newest_natives(&*set, (i, range), columns, &refs, pick, &mut row)? {
                 if smoothed {
                     return Err(EvalError::HistogramExtension);
                 }
             } else if smoothed {
-                row.values = interpolated(&columns, &refs, lookback);
+                row.values = interpolated(columns, &refs, lookback);
             } else {
-                row.values = newest(&columns, &refs, lookback, pick);
+                row.values = newest(columns, &refs, lookback, pick);
             }
             if row.is_empty() {
                 return Ok(None);
             }
             self.charge_held(row.weight())?;
             Ok(Some(row))
-        })?;
-        Ok(rows.into_iter().flatten().collect())
+        };
+        for block in blocks(set.len(), steps.n) {
+            sink(self.each_of(block, steps.n, work)?.into_iter().flatten().collect())?;
+        }
+        Ok(())
     }
 
     /// Fills the slots of a series with native histograms; false when it has none there after all.
@@ -96,16 +130,16 @@ impl Context<'_> {
 
     /// The windows of a range vector at one instant, as they are; those with an extension get values at their edges.
     pub(crate) fn matrix(&self, expr: &Expr, steps: &Steps) -> Result<Vec<MatrixItem>, EvalError> {
-        let source = self.source(expr, steps)?;
-        let items = self.each(source.len(), 1, |i| {
-            let columns = self.columns(&source, i)?;
+        let source = self.source(expr, steps, SeriesOrder::Labels)?;
+        let items = self.each_of(0..source.len(), 1, |i, columns| {
+            self.columns(&source, i, columns)?;
             let natives = self.natives(&source, i)?;
             let end = source.refs.time(0);
             let start = end.saturating_sub(source.range.0);
             let inside = |at: Timestamp| start < at.0 && at.0 <= end;
             let points: Vec<(Timestamp, f64)> = match source.extension {
                 None => columns.iter().filter(|(at, _)| inside(*at)).collect(),
-                Some(extension) => extended::with_edges(&columns, start, end, extension),
+                Some(extension) => extended::with_edges(columns, start, end, extension),
             };
             let histograms: Vec<_> = natives
                 .iter()
@@ -137,19 +171,17 @@ impl Context<'_> {
         self.charge_read(natives.iter().map(|sample| crate::native::weight(&sample.histogram)).sum())
     }
 
-    /// The samples of series `i`, stale markers left out.
-    pub(crate) fn columns(&self, source: &Source, i: usize) -> Result<Columns, EvalError> {
-        let mut columns = Columns::default();
-        source.read(i, &mut columns)?;
+    /// The samples of series `i`, stale markers left out, in place of what is in `columns`.
+    pub(crate) fn columns(&self, source: &Source, i: usize, columns: &mut Columns) -> Result<(), EvalError> {
+        columns.clear();
+        source.read(i, columns)?;
         self.charge_read(columns.len())?;
         if columns.values.iter().any(|v| is_stale(*v)) {
-            let kept: Vec<usize> = (0..columns.len()).filter(|&k| !is_stale(columns.values[k])).collect();
-            columns = Columns {
-                timestamps: kept.iter().map(|&k| columns.timestamps[k]).collect(),
-                values: kept.iter().map(|&k| columns.values[k]).collect(),
-            };
+            let mut live = columns.values.iter().map(|v| !is_stale(*v));
+            columns.timestamps.retain(|_| live.next().unwrap_or(false));
+            columns.values.retain(|v| !is_stale(*v));
         }
-        Ok(columns)
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use series::{Columns, Labels, Millis, SeriesSet, TimeRange, Timestamp};
+use series::{Columns, Labels, Millis, SeriesOrder, SeriesSet, TimeRange, Timestamp};
 
 use super::Point;
 use super::context::{Context, Hints, Refs, Steps};
@@ -190,15 +190,15 @@ impl Source {
 
 impl Context<'_> {
     /// What `expr`, a range vector, reads for the windows of `steps`.
-    pub(crate) fn source(&self, expr: &Expr, steps: &Steps) -> Result<Source, EvalError> {
+    pub(crate) fn source(&self, expr: &Expr, steps: &Steps, order: SeriesOrder) -> Result<Source, EvalError> {
         match &expr.unparen().kind {
-            ExprKind::Matrix(matrix) => self.stored(matrix, steps),
+            ExprKind::Matrix(matrix) => self.stored(matrix, steps, order),
             ExprKind::Subquery(subquery) => self.computed(subquery, steps),
             _ => Err(EvalError::WrongType { found: ValueType::Vector }),
         }
     }
 
-    fn stored(&self, matrix: &MatrixSelector, steps: &Steps) -> Result<Source, EvalError> {
+    fn stored(&self, matrix: &MatrixSelector, steps: &Steps, order: SeriesOrder) -> Result<Source, EvalError> {
         let selector = &matrix.selector;
         let range = self.length(&matrix.range)?;
         let refs = self.refs(steps, selector.at, selector.offset.as_ref())?;
@@ -206,7 +206,7 @@ impl Context<'_> {
         let before = if selector.extension.is_some() { lookback.0 } else { 0 };
         let after = if selector.extension == Some(Extension::Smoothed) { lookback.0 } else { 0 };
         let first = refs.first().saturating_sub(range.0).saturating_sub(before).saturating_add(1);
-        let (set, read) = self.select(&selector.matchers, first, refs.last().saturating_add(after))?;
+        let (set, read) = self.select(&selector.matchers, first, refs.last().saturating_add(after), order)?;
         let samples = Samples::Stored(set, read);
         Ok(Source { samples, refs, range, extension: selector.extension, lookback, hints: self.hints() })
     }

@@ -9,7 +9,7 @@
 //! Growing never copies and frees nothing: blocks of a series get larger as it grows, and all slabs go when the table is
 //! dropped. A series without samples costs nothing unless one of its 255 neighbours has some.
 
-use codec::packed::{PADDING, SAMPLE_BYTES_MAX, Tail, unpack};
+use codec::packed::{PADDING, SAMPLE_BYTES_MAX, Tail, first_time, unpack};
 use series::Columns;
 
 /// Series of a page.
@@ -50,7 +50,7 @@ struct Series {
 }
 
 /// Packed bytes of one series, copied out so that they can be unpacked without a lock.
-pub(super) struct Copied {
+pub(crate) struct Copied {
     bytes: Vec<u8>,
     len: usize,
     n_samples: usize,
@@ -139,11 +139,23 @@ impl Shard {
 }
 
 impl Copied {
+    /// The samples in arrival order.
     pub(super) fn columns(&self) -> Columns {
-        let mut out =
-            Columns { timestamps: Vec::with_capacity(self.n_samples), values: Vec::with_capacity(self.n_samples) };
-        unpack(&self.bytes, self.len, &mut out.timestamps, &mut out.values);
+        let mut out = Columns::default();
+        self.append_to(&mut out);
         out
+    }
+
+    /// Time of the sample that came first.
+    pub(super) fn first_time(&self) -> Option<i64> {
+        first_time(&self.bytes, self.len)
+    }
+
+    /// Appends the samples in arrival order.
+    pub(super) fn append_to(&self, out: &mut Columns) {
+        out.timestamps.reserve(self.n_samples);
+        out.values.reserve(self.n_samples);
+        unpack(&self.bytes, self.len, &mut out.timestamps, &mut out.values);
     }
 
     /// The bytes of the samples alone.

@@ -11,7 +11,7 @@ use lake::{FileEntry, LakeError, RollupFile, RollupRow};
 use object_store::ObjectStore;
 use series::{
     Columns, Labels, METRIC_NAME, MatchOp, Matcher, Resolution, Rollup, RollupSet, SelectError, SelectRequest,
-    SeriesId, SeriesSet, TimeRange, Timestamp,
+    SeriesId, SeriesOrder, SeriesSet, TimeRange, Timestamp,
 };
 
 use super::roll;
@@ -76,14 +76,17 @@ pub(crate) fn select(
     }
     let days = days(&layers, resolution, request);
     let sample_range = stale_range(&layers, &days, resolution, request.range);
-    let samples = tables.select_in(&layers, &SelectRequest { range: sample_range, ..*request }, None)?;
+    let samples = tables.select_in(
+        &layers,
+        &SelectRequest { range: sample_range, order: SeriesOrder::Labels, ..*request },
+        None,
+    )?;
     let mut series = tables.named(request.matchers);
     if request.series_max > 0 && series.len() > request.series_max {
         return Err(SelectError::TooManySeries { found: series.len(), limit: request.series_max });
     }
     series.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    let place = |labels: &Labels| samples.series.binary_search_by(|selected| selected.labels.cmp(labels)).ok();
-    let places: Vec<Option<usize>> = series.iter().map(|(labels, _)| place(labels)).collect();
+    let places: Vec<Option<usize>> = series.iter().map(|(labels, _)| samples.place(labels)).collect();
     let (range, tombstones) = (request.range, layers.tombstones);
     let mut selection = RollupSelection { resolution, range, series, samples, places, sample_range, days, tombstones };
     selection.drop_absent()?;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use series::{Batch, Clock as _, Columns, Labels, ManualClock, SelectRequest, TimeRange, Timestamp};
+use series::{Batch, Clock as _, Columns, Labels, ManualClock, SelectRequest, SeriesOrder, TimeRange, Timestamp};
 use store::{DataFolder, FileIds, Store, StoreOptions};
 
 /// When tests begin.
@@ -93,7 +93,7 @@ impl Bench {
     /// Times and bits of every sample.
     pub(crate) fn read_all(&self) -> BTreeMap<Labels, Vec<(i64, u64)>> {
         let select = self.store().selector();
-        let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0 };
+        let request = SelectRequest { matchers: &[], range: TimeRange::ALL, series_max: 0, order: SeriesOrder::Labels };
         let set = select.select(&request).expect("selects");
         let mut found = BTreeMap::new();
         for i in 0..set.len() {

@@ -143,7 +143,8 @@ fn what_is_closed_is_not_read_again_and_a_long_silence_is_cheap() {
     let far = TimeRange::new(Timestamp::MIN, Timestamp::MAX);
     memory.asked.store(0, Ordering::Relaxed);
     said(&memory, &mut one, far);
-    assert!(memory.asked.load(Ordering::Relaxed) < 200);
+    let asked = memory.asked.load(Ordering::Relaxed);
+    assert!(asked < 400, "{asked} looks for all times there are");
 }
 
 #[test]
