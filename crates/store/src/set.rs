@@ -75,6 +75,7 @@ pub(crate) enum ChunkBody {
 /// A selection being put together: files by rising log position, then memtables from the oldest on.
 pub(crate) struct Gathering {
     series: Vec<(SeriesId, Labels)>,
+    by_id: Vec<(u64, u32)>,
     chunks: Vec<StoredChunk>,
     /// Which series each chunk is of.
     owners: Vec<u32>,
@@ -86,13 +87,15 @@ pub(crate) struct Gathering {
 impl Gathering {
     /// For these series.
     pub(crate) fn new(series: Vec<(SeriesId, Labels)>) -> Self {
+        let mut by_id: Vec<_> = series.iter().zip(0..).map(|((id, _), owner)| (id.0, owner)).collect();
+        by_id.sort_unstable();
         let (chunks, owners, memory) = (Vec::new(), Vec::new(), Vec::new());
-        Self { series, chunks, owners, memory, files: Vec::new(), deleted: HashMap::new() }
+        Self { series, by_id, chunks, owners, memory, files: Vec::new(), deleted: HashMap::new() }
     }
 
-    /// Identities of the series, in the order given.
-    pub(crate) fn ids(&self) -> impl ExactSizeIterator<Item = SeriesId> + '_ {
-        self.series.iter().map(|(id, _)| *id)
+    /// Identities of the series, rising, each with its number in the order given.
+    pub(crate) fn owners(&self) -> &[(u64, u32)] {
+        &self.by_id
     }
 
     /// Whether a chunk of `count` samples, one of `n_wanted` of its file, belongs into the cache.
@@ -165,8 +168,13 @@ impl Gathering {
                 series.push(Selected { labels, id, chunks, memory });
             }
         }
-        if order == SeriesOrder::Labels {
-            series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        match order {
+            SeriesOrder::Labels => series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels)),
+            // As the chunks lie in memory.
+            SeriesOrder::Any => series.sort_unstable_by_key(|selected| match selected.chunks {
+                (from, to) if from < to => places[from as usize],
+                _ => u32::MAX,
+            }),
         }
         let memory = self.memory.into_iter().map(|(_, run)| run).collect();
         let (chunks, files, deleted) = (self.chunks, self.files, self.deleted);

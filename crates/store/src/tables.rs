@@ -316,14 +316,14 @@ fn gather_chunks(
 ) -> Result<(), lake::LakeError> {
     let keys = file.file.keys()?;
     let mut wanted: Vec<(u32, u32)> = Vec::new();
-    for (owner, id) in gathering.ids().enumerate() {
-        for row in keys.rows_of(id.0) {
+    keys.each_of(gathering.owners(), |rows, owner| {
+        for row in rows {
             let i = row as usize;
             if keys.min_ts[i] < range.end.0 && range.start.0 <= keys.max_ts[i] {
-                wanted.push((row, owner as u32));
+                wanted.push((row, owner));
             }
         }
-    }
+    });
     if wanted.is_empty() {
         return Ok(());
     }

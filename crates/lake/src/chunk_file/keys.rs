@@ -62,6 +62,28 @@ impl ChunkKeys {
         }
     }
 
+    /// Calls `each` with the rows of every one of `wanted` (rising by series, each with a tag) that is here, and its tag.
+    pub fn each_of<T: Copy>(&self, wanted: &[(u64, T)], mut each: impl FnMut(Range<u32>, T)) {
+        // Walking both lists beats searching once every few runs are wanted.
+        const FEW: usize = 8;
+        if wanted.len().saturating_mul(FEW) < self.runs.len() {
+            for &(series_id, tag) in wanted {
+                let rows = self.rows_of(series_id);
+                if !rows.is_empty() {
+                    each(rows, tag);
+                }
+            }
+            return;
+        }
+        let mut runs = self.runs.iter().peekable();
+        for &(series_id, tag) in wanted {
+            while runs.next_if(|run| run.series_id < series_id).is_some() {}
+            if let Some(run) = runs.peek().filter(|run| run.series_id == series_id) {
+                each(run.start..run.end, tag);
+            }
+        }
+    }
+
     /// The rows of `series_id` whose chunks touch the closed range `[first, last]` of timestamps, rising.
     pub fn rows_between(&self, series_id: u64, first: i64, last: i64) -> impl Iterator<Item = u32> + '_ {
         self.rows_of(series_id)
@@ -91,5 +113,15 @@ mod tests {
         assert_eq!(keys.rows_between(9, 99, 100).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(keys.series().map(|(id, _)| id).collect::<Vec<_>>(), [3, 7, 9]);
         assert_eq!((keys.len(), keys.n_series()), (4, 3));
+        for wanted in [&[(3, 'a'), (8, 'b'), (9, 'c')][..], &[], &[(1, 'a'), (2, 'b')], &[(9, 'c')]] {
+            let mut found = Vec::new();
+            keys.each_of(wanted, |rows, tag| found.push((rows, tag)));
+            let rows = wanted.iter().map(|&(id, tag)| (keys.rows_of(id), tag)).filter(|(rows, _)| !rows.is_empty());
+            assert_eq!(found, rows.collect::<Vec<_>>());
+        }
+        let many = ChunkKeys::new((0..100).collect(), vec![0; 100], vec![0; 100], vec![1; 100]);
+        let mut found = Vec::new();
+        many.each_of(&[(7, 0), (99, 1), (100, 2)], |rows, tag| found.push((rows, tag)));
+        assert_eq!(found, [(7..8, 0), (99..100, 1)], "few of many are searched for");
     }
 }

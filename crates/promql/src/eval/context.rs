@@ -19,6 +19,8 @@ use crate::parse::error::position;
 
 /// Below this many slots a thread costs more than it gains.
 const SLOTS_PER_THREAD: usize = 20_000;
+/// What finding and opening a series costs, in slots.
+const SLOTS_PER_SERIES: usize = 16;
 /// Series that a thread takes at once: keeps the queue cool and still balances uneven ones.
 const RUN: usize = 16;
 
@@ -314,7 +316,7 @@ impl<'a> Context<'a> {
         work: impl Fn(usize, &mut Columns) -> Result<T, EvalError> + Sync,
     ) -> Result<Vec<T>, EvalError> {
         let n = some.len();
-        let worth = n.saturating_mul(slots.max(1)) / SLOTS_PER_THREAD;
+        let worth = n.saturating_mul(slots.saturating_add(SLOTS_PER_SERIES)) / SLOTS_PER_THREAD;
         let threads = self.options.threads.min(n).min(worth.max(1));
         if threads <= 1 {
             let (mut out, mut columns) = (Vec::with_capacity(n), Columns::default());
