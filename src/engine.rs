@@ -191,7 +191,8 @@ impl Engine {
         if settings.jobs.is_empty() {
             return Ok(());
         }
-        let scraper = Arc::new(scrape::Scraper::new(settings, self.appender(), Arc::clone(&self.core.clock))?);
+        let (limits, clock) = (self.core.settings.labels.limits(), Arc::clone(&self.core.clock));
+        let scraper = Arc::new(scrape::Scraper::new(settings, &limits, self.appender(), clock)?);
         for _ in 0..settings.concurrency.min(scraper.n_targets()) {
             let own = Arc::clone(&scraper);
             self.workers.spawn("scrape", move |stop| own.run(stop))?;

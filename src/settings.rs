@@ -6,6 +6,7 @@ mod check;
 mod disk;
 mod environment;
 mod error;
+mod labels;
 mod otlp;
 mod place;
 mod retention;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use check::{SecretSource, secret_source};
 pub use disk::DiskSettings;
 pub use error::SettingsError;
+pub use labels::LabelSettings;
 pub use otlp::{OtlpNames, OtlpSettings};
 pub use retention::{Keeping, RetentionRule, RetentionSettings, RollupTime};
 pub use scrape::{BasicAuth, Scheme, ScrapeJob, ScrapeSettings};
@@ -72,6 +74,8 @@ pub struct Settings {
     pub scrape: ScrapeSettings,
     /// How OpenTelemetry metrics become series.
     pub otlp: OtlpSettings,
+    /// How large label sets may be.
+    pub labels: LabelSettings,
 }
 
 /// The store's settings.
@@ -319,6 +323,7 @@ impl Default for Settings {
             host: HostSettings::default(),
             scrape: ScrapeSettings::default(),
             otlp: OtlpSettings::default(),
+            labels: LabelSettings::default(),
         }
     }
 }
@@ -353,7 +358,7 @@ impl Default for StoreSettings {
             series_max: 2_000_000,
             memtable_mib: 48,
             memtable_age: Span::minutes(10),
-            cache_mib: 64,
+            cache_mib: 32,
         }
     }
 }

@@ -207,6 +207,7 @@ impl Core {
             hosts: ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into(),
             otlp: self.settings.otlp.options(),
             otlp_delta_streams_max: self.settings.otlp.delta_streams_max,
+            limits: self.settings.labels.limits(),
             ..server::Settings::default()
         }
     }

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use actuate::{Lookup, Secret, SystemLookup};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ingest::Limits;
 use series::{Append, Clock, Labels, Millis, Timestamp};
 use server::{MetricFamily, MetricKind, ScrapeTarget, Targets};
 
@@ -80,14 +81,15 @@ impl Scraper {
     /// Checks the configuration; nothing is fetched yet.
     pub(crate) fn new(
         settings: &ScrapeSettings,
+        series: &Limits,
         append: Arc<dyn Append>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, EngineError> {
-        Self::with_lookup(settings, append, clock, Arc::new(SystemLookup))
+        Self::with_lookup((settings, series), append, clock, Arc::new(SystemLookup))
     }
 
     fn with_lookup(
-        settings: &ScrapeSettings,
+        (settings, series): (&ScrapeSettings, &Limits),
         append: Arc<dyn Append>,
         clock: Arc<dyn Clock>,
         lookup: Arc<dyn Lookup>,
@@ -99,7 +101,7 @@ impl Scraper {
         let (now, started) = (clock.now(), Instant::now());
         for job in &settings.jobs {
             for address in &job.targets {
-                let source = source(settings, job, address, &networks, &lookup).map_err(|why| {
+                let source = source((settings, series), job, address, &networks, &lookup).map_err(|why| {
                     let why = format!("job `{}`, target `{address}`: {why}", job.name);
                     EngineError::Setting { key: "scrape.jobs", why }
                 })?;
@@ -223,7 +225,7 @@ pub(crate) fn check_targets(settings: &ScrapeSettings) -> Result<(), (&'static s
         // Secrets are read when scraping starts: a check may run where they are not.
         let bare = ScrapeJob { basic_auth: None, bearer_token: None, ..job.clone() };
         for address in &job.targets {
-            source(settings, &bare, address, &networks, &lookup)
+            source((settings, &Limits::default()), &bare, address, &networks, &lookup)
                 .map_err(|why| ("scrape.jobs", format!("job `{}`, target `{address}`: {why}", job.name)))?;
         }
     }
@@ -231,7 +233,7 @@ pub(crate) fn check_targets(settings: &ScrapeSettings) -> Result<(), (&'static s
 }
 
 fn source(
-    settings: &ScrapeSettings,
+    (settings, series): (&ScrapeSettings, &Limits),
     job: &ScrapeJob,
     address: &str,
     networks: &Arc<Networks>,
@@ -250,7 +252,7 @@ fn source(
         port,
         authorization: authorization(job)?,
         timeout: settings.timeout_of(job).duration(),
-        limits: limits(sample_limit, body_limit_mib),
+        limits: limits(series, sample_limit, body_limit_mib),
         networks: Arc::clone(networks),
         lookup: Arc::clone(lookup),
         uri,

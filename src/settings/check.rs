@@ -22,6 +22,8 @@ impl Settings {
         if let Err(why) = self.retention.resolve() {
             return Err(("retention.rules".into(), why));
         }
+        self.labels.faults()?;
+        self.tiers.as_ref().map_or(Ok(()), super::TierSettings::faults)?;
         self.check_jobs()?;
         self.check_policies()?;
         self.check_advice()?;

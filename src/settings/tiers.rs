@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Span;
+use super::check::Fault;
 
 /// A second object store for old files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,12 @@ pub struct TierSettings {
 }
 
 impl TierSettings {
+    pub(super) fn faults(&self) -> Result<(), Fault> {
+        let is_known = self.cold.strip_prefix("file://").is_some_and(|path| path.starts_with('/'));
+        let why = format!("`{}` is not `file://` and an absolute path, as in file:///mnt/slow/metrics", self.cold);
+        if is_known { Ok(()) } else { Err(("tiers.cold".into(), why)) }
+    }
+
     /// As the store takes it.
     pub fn options(&self) -> store::TierOptions {
         let (after, stay) = (self.after.0, self.stay.0);
@@ -53,5 +60,8 @@ mod tests {
         let yaml = settings.to_yaml().expect("writes");
         assert_eq!(Settings::parse(&yaml, "again").expect("valid"), settings);
         assert!(Settings::parse("", "test").expect("valid").tiers.is_none());
+        let error =
+            Settings::parse("tiers: {cold: 's3://bucket/metrics'}\n", "test").expect_err("another kind of store");
+        assert!(error.to_string().contains("tiers.cold: `s3://bucket/metrics` is not `file://`"), "{error}");
     }
 }

@@ -177,10 +177,16 @@ impl fmt::Display for RefusalReason {
             Self::EmptyLabelName => f.write_str("a label has an empty name"),
             Self::RepeatedLabelName => f.write_str("a label name appears twice"),
             Self::NoMetricName => f.write_str("there is no metric name (label __name__)"),
-            Self::TooManyLabels { limit } => write!(f, "more than {limit} labels"),
-            Self::NameTooLong { limit } => write!(f, "a label name has more than {limit} bytes"),
-            Self::ValueTooLong { limit } => write!(f, "a label value has more than {limit} bytes"),
-            Self::SeriesTooLong { limit } => write!(f, "the labels have more than {limit} bytes together"),
+            Self::TooManyLabels { limit } => write!(f, "more than {limit} labels (setting labels.per_series)"),
+            Self::NameTooLong { limit } => {
+                write!(f, "a label name has more than {limit} bytes (setting labels.name_bytes)")
+            }
+            Self::ValueTooLong { limit } => {
+                write!(f, "a label value has more than {limit} bytes (setting labels.value_bytes)")
+            }
+            Self::SeriesTooLong { limit } => {
+                write!(f, "the labels have more than {limit} bytes together (setting labels.series_bytes)")
+            }
             Self::BadLine => f.write_str("the line cannot be read"),
             Self::OddReferences => f.write_str("labels_refs has an odd number of references"),
             Self::UnknownSymbol => f.write_str("labels_refs names a symbol that is not in the request"),

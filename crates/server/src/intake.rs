@@ -64,7 +64,7 @@ impl Intake {
         let turns = std::thread::available_parallelism().map_or(2, usize::from).max(2);
         Self {
             turns: Semaphore::new(turns),
-            limits: Limits::default(),
+            limits: settings.limits.clone(),
             metrics: IntakeMetrics::default(),
             delta: DeltaStreams::new(settings.otlp_delta_streams_max),
         }

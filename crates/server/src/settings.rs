@@ -49,6 +49,8 @@ pub struct Settings {
     pub otlp: ingest::OtlpOptions,
     /// Streams of OpenTelemetry deltas that are added up; further ones are refused.
     pub otlp_delta_streams_max: usize,
+    /// Bounds of a write request and of the series in it.
+    pub limits: ingest::Limits,
 }
 
 impl Default for Settings {
@@ -76,6 +78,7 @@ impl Default for Settings {
             live_max: 256,
             otlp: ingest::OtlpOptions::default(),
             otlp_delta_streams_max: 100_000,
+            limits: ingest::Limits::default(),
         }
     }
 }

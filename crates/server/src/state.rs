@@ -37,7 +37,7 @@ impl State {
         let settings = parts.settings.clone();
         Arc::new(Self {
             admission: Admission::new(settings.write_budget_bytes),
-            decoders: DecoderPool::new(parts.append.recall()),
+            decoders: DecoderPool::new(parts.append.recall(), &settings.limits),
             intake: Intake::new(&settings),
             gate: Gate::new(settings.queries_max, settings.query_queue_max),
             live_slots: Arc::new(Semaphore::new(settings.live_max)),

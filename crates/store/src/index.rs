@@ -143,20 +143,32 @@ impl SeriesIndex {
         numbers.into_iter().filter(|&number| self.entries[number as usize].overlaps(range)).collect()
     }
 
-    /// Names of labels that any series of `numbers` carries, sorted.
-    pub(crate) fn names_of(&self, numbers: &RoaringBitmap) -> Vec<String> {
+    /// Names of labels on the series of `among` (on all when `None`) that may have samples in `range`, sorted.
+    pub(crate) fn names_of(&self, among: Option<&RoaringBitmap>, range: TimeRange) -> Vec<String> {
         let carried = self.postings.names().filter_map(|(name, mut values)| {
-            values.any(|(_, series)| !series.is_disjoint(numbers)).then(|| name.to_owned())
+            values.any(|(_, carriers)| self.has_any(carriers, among, range)).then(|| name.to_owned())
         });
         let mut names: Vec<_> = carried.collect();
         names.sort_unstable();
         names
     }
 
-    /// Values of label `name` on the series of `numbers`, sorted.
-    pub(crate) fn values_of(&self, name: &str, numbers: &RoaringBitmap) -> Vec<String> {
-        let carried = self.postings.values(name).filter(|(_, series)| !series.is_disjoint(numbers));
+    /// Values of label `name` on the series of `among` (on all when `None`) that may have samples in `range`, sorted.
+    pub(crate) fn values_of(&self, name: &str, among: Option<&RoaringBitmap>, range: TimeRange) -> Vec<String> {
+        let carried = self.postings.values(name).filter(|(_, carriers)| self.has_any(carriers, among, range));
         carried.map(|(value, _)| value.to_owned()).collect()
+    }
+
+    /// Whether any of `carriers` that is in `among` may have samples in `range`: mostly the first one has.
+    fn has_any(&self, carriers: &RoaringBitmap, among: Option<&RoaringBitmap>, range: TimeRange) -> bool {
+        let has_samples = |number: u32| self.entries[number as usize].overlaps(range);
+        match among {
+            None => carriers.iter().any(has_samples),
+            Some(among) if among.len() < carriers.len() => {
+                among.iter().any(|number| carriers.contains(number) && has_samples(number))
+            }
+            Some(among) => carriers.iter().any(|number| among.contains(number) && has_samples(number)),
+        }
     }
 
     /// Label values with the number of series that carry each, for cardinality reports.
@@ -302,9 +314,13 @@ mod tests {
     #[test]
     fn names_and_values_come_from_the_chosen_series_only() {
         let index = index(&[&[("__name__", "up"), ("job", "a")], &[("__name__", "down"), ("zone", "x")]]);
-        let first = RoaringBitmap::from_iter([0]);
-        assert_eq!(index.names_of(&first), ["__name__", "job"]);
-        assert_eq!(index.values_of("__name__", &first), ["up"]);
-        assert!(index.values_of("zone", &first).is_empty());
+        let (first, all) = (RoaringBitmap::from_iter([0]), TimeRange::ALL);
+        assert_eq!(index.names_of(Some(&first), all), ["__name__", "job"]);
+        assert_eq!(index.names_of(None, all), ["__name__", "job", "zone"]);
+        assert_eq!(index.values_of("__name__", Some(&first), all), ["up"]);
+        assert_eq!(index.values_of("__name__", None, all), ["down", "up"]);
+        assert!(index.values_of("zone", Some(&first), all).is_empty());
+        let later = TimeRange::new(Timestamp(11), Timestamp(20));
+        assert!(index.names_of(None, later).is_empty() && index.values_of("job", None, later).is_empty());
     }
 }

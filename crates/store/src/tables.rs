@@ -152,6 +152,13 @@ impl Tables {
         selectors.iter().fold(RoaringBitmap::new(), |found, matchers| found | index.select(matchers, range))
     }
 
+    /// The series that match any of `selectors`, with samples or without; `None` for all there are.
+    fn among(&self, selectors: &[Vec<Matcher>]) -> Option<RoaringBitmap> {
+        let index = self.index();
+        let matching = selectors.iter().map(|matchers| index.matching(matchers));
+        matching.reduce(|found, more| found | more)
+    }
+
     /// Labels and identities of the series that match all of `matchers`, with samples or without.
     pub(crate) fn named(&self, matchers: &[Matcher]) -> Vec<(Labels, SeriesId)> {
         let index = self.index();
@@ -249,8 +256,8 @@ impl Select for Tables {
         limit: usize,
     ) -> Result<Vec<String>, SelectError> {
         self.wait_for_log()?;
-        let numbers = self.numbers(selectors, range);
-        Ok(cut(self.index().names_of(&numbers), limit))
+        let among = self.among(selectors);
+        Ok(cut(self.index().names_of(among.as_ref(), range), limit))
     }
 
     fn label_values(
@@ -261,8 +268,8 @@ impl Select for Tables {
         limit: usize,
     ) -> Result<Vec<String>, SelectError> {
         self.wait_for_log()?;
-        let numbers = self.numbers(selectors, range);
-        Ok(cut(self.index().values_of(name, &numbers), limit))
+        let among = self.among(selectors);
+        Ok(cut(self.index().values_of(name, among.as_ref(), range), limit))
     }
 
     fn metadata(&self, metric: Option<&str>) -> Vec<Metadata> {

@@ -167,8 +167,8 @@ impl Target {
     }
 }
 
-/// Bounds of one scrape.
-pub(super) fn limits(sample_limit: u64, body_limit_mib: usize) -> Limits {
+/// Bounds of one scrape, whose series have those of `series`.
+pub(super) fn limits(series: &Limits, sample_limit: u64, body_limit_mib: usize) -> Limits {
     let bytes = body_limit_mib.saturating_mul(1 << 20);
-    Limits { samples: sample_limit, series: sample_limit, body_bytes: bytes, decoded_bytes: bytes, ..Limits::default() }
+    Limits { samples: sample_limit, series: sample_limit, body_bytes: bytes, decoded_bytes: bytes, ..series.clone() }
 }

@@ -118,7 +118,7 @@ fn points_that_cannot_be_stored_are_refused_alone_with_their_reason() {
                 r#"{{"timeUnixNano": "{NS}", "asInt": 1, "attributes": [{{"key": "l", "value": {{"stringValue": "{}"}}}}]}}"#,
                 "x".repeat(5000)
             ),
-            "a label value has more than 4096 bytes",
+            "a label value has more than 4096 bytes (setting labels.value_bytes)",
         ),
     ] {
         let other = format!(r#"{{"name": "fine", "gauge": {{"dataPoints": [{fine}]}}}}"#);

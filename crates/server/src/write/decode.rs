@@ -22,20 +22,22 @@ pub(crate) struct DecoderPool {
     idle: Mutex<Vec<Decoder>>,
     turns: Semaphore,
     n_decoders: usize,
+    limits: Limits,
     recall: Option<Arc<dyn Recall>>,
 }
 
 impl DecoderPool {
     /// Decoders for the write side that has this memory.
-    pub(crate) fn new(recall: Option<Arc<dyn Recall>>) -> Self {
+    pub(crate) fn new(recall: Option<Arc<dyn Recall>>, limits: &Limits) -> Self {
         let n_decoders = std::thread::available_parallelism().map_or(2, usize::from).max(2);
-        Self { idle: Mutex::new(Vec::new()), turns: Semaphore::new(n_decoders), n_decoders, recall }
+        let (idle, turns) = (Mutex::new(Vec::new()), Semaphore::new(n_decoders));
+        Self { idle, turns, n_decoders, limits: limits.clone(), recall }
     }
 
     /// A decoder that panicked is dropped with its half-filled buffers, not given back.
     fn with<T>(&self, work: impl FnOnce(&mut Decoder) -> T) -> T {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut decoder = idle.unwrap_or_else(|| Decoder::new(Limits::default()).recalling(self.recall.clone()));
+        let mut decoder = idle.unwrap_or_else(|| Decoder::new(self.limits.clone()).recalling(self.recall.clone()));
         let result = work(&mut decoder);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < self.n_decoders {
