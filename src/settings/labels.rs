@@ -66,7 +66,8 @@ mod tests {
         let settings = Settings::parse("labels: {per_series: 64}\n", "test").expect("valid");
         let limits = settings.labels.limits();
         assert_eq!((limits.labels_per_series, limits.value_bytes), (64, 4096));
-        let error = Settings::parse("labels: {per_series: 0}\n", "test").expect_err("nothing fits");
-        assert!(error.to_string().contains("labels.per_series: it is not between 1 and 1000"), "{error}");
+        let nothing = Settings::parse("labels: {per_series: 0}\n", "test").expect("numbers");
+        let (key, why) = nothing.faults().expect_err("nothing fits");
+        assert_eq!((key.as_str(), why.as_str()), ("labels.per_series", "it is not between 1 and 1000"));
     }
 }
