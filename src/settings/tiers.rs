@@ -60,8 +60,8 @@ mod tests {
         let yaml = settings.to_yaml().expect("writes");
         assert_eq!(Settings::parse(&yaml, "again").expect("valid"), settings);
         assert!(Settings::parse("", "test").expect("valid").tiers.is_none());
-        let error =
-            Settings::parse("tiers: {cold: 's3://bucket/metrics'}\n", "test").expect_err("another kind of store");
-        assert!(error.to_string().contains("tiers.cold: `s3://bucket/metrics` is not `file://`"), "{error}");
+        let other = Settings::parse("tiers: {cold: 's3://bucket/metrics'}\n", "test").expect("a text");
+        let (key, why) = other.faults().expect_err("another kind of store");
+        assert!(key == "tiers.cold" && why.starts_with("`s3://bucket/metrics` is not `file://`"), "{key} {why}");
     }
 }
