@@ -65,6 +65,8 @@ impl Context<'_> {
             let opened = folds.take(rows, || folding(op, steps.n));
             self.charge_held(opened.saturating_mul(steps.n))
         })?;
+        // Rows came in an order that files decide: whoever picks among equals must not see it.
+        folds.groups.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         folds.groups.into_iter().map(|group| self.folded((op, span), group)).collect()
     }
 
@@ -168,7 +170,7 @@ fn is_of_windows(call: &Call) -> bool {
     call.function.args.contains(&ValueType::Matrix) && call.function.name != "absent_over_time"
 }
 
-/// Groups in order of first appearance. No rows are one group without members where all are one.
+/// Groups in order of first appearance; no rows, no groups.
 pub(crate) fn group(rows: &[Row], grouping: &Grouping) -> Vec<RowGroup> {
     let mut keys = Keys::new(grouping);
     let mut groups: Vec<RowGroup> = Vec::new();
