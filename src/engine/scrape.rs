@@ -85,11 +85,12 @@ impl Scraper {
         append: Arc<dyn Append>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, EngineError> {
-        Self::with_lookup((settings, series), append, clock, Arc::new(SystemLookup))
+        Self::with_lookup(settings, series, append, clock, Arc::new(SystemLookup))
     }
 
     fn with_lookup(
-        (settings, series): (&ScrapeSettings, &Limits),
+        settings: &ScrapeSettings,
+        series: &Limits,
         append: Arc<dyn Append>,
         clock: Arc<dyn Clock>,
         lookup: Arc<dyn Lookup>,
@@ -101,7 +102,7 @@ impl Scraper {
         let (now, started) = (clock.now(), Instant::now());
         for job in &settings.jobs {
             for address in &job.targets {
-                let source = source((settings, series), job, address, &networks, &lookup).map_err(|why| {
+                let source = source(settings, series, job, address, &networks, &lookup).map_err(|why| {
                     let why = format!("job `{}`, target `{address}`: {why}", job.name);
                     EngineError::Setting { key: "scrape.jobs", why }
                 })?;
@@ -225,7 +226,7 @@ pub(crate) fn check_targets(settings: &ScrapeSettings) -> Result<(), (&'static s
         // Secrets are read when scraping starts: a check may run where they are not.
         let bare = ScrapeJob { basic_auth: None, bearer_token: None, ..job.clone() };
         for address in &job.targets {
-            source((settings, &Limits::default()), &bare, address, &networks, &lookup)
+            source(settings, &Limits::default(), &bare, address, &networks, &lookup)
                 .map_err(|why| ("scrape.jobs", format!("job `{}`, target `{address}`: {why}", job.name)))?;
         }
     }
@@ -233,7 +234,8 @@ pub(crate) fn check_targets(settings: &ScrapeSettings) -> Result<(), (&'static s
 }
 
 fn source(
-    (settings, series): (&ScrapeSettings, &Limits),
+    settings: &ScrapeSettings,
+    series: &Limits,
     job: &ScrapeJob,
     address: &str,
     networks: &Arc<Networks>,

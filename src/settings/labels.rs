@@ -19,11 +19,10 @@ pub struct LabelSettings {
     pub series_bytes: usize,
 }
 
-/// What the settings may be raised to: every series is kept in memory and repeated in every request.
-const MOST: LabelSettings =
-    LabelSettings { per_series: 1000, name_bytes: 1 << 10, value_bytes: 64 << 10, series_bytes: 256 << 10 };
-
 impl LabelSettings {
+    /// What the settings may be raised to: every series is kept in memory and repeated in every request.
+    const MOST: Self = Self { per_series: 1000, name_bytes: 1 << 10, value_bytes: 64 << 10, series_bytes: 256 << 10 };
+
     /// Bounds of a request with these bounds of its series.
     pub fn limits(&self) -> Limits {
         let Self { per_series, name_bytes, value_bytes, series_bytes } = *self;
@@ -32,7 +31,7 @@ impl LabelSettings {
 
     pub(super) fn faults(&self) -> Result<(), Fault> {
         let keys = ["per_series", "name_bytes", "value_bytes", "series_bytes"];
-        for ((key, value), most) in keys.into_iter().zip(self.values()).zip(MOST.values()) {
+        for ((key, value), most) in keys.into_iter().zip(self.values()).zip(Self::MOST.values()) {
             if !(1..=most).contains(&value) {
                 return Err((format!("labels.{key}"), format!("it is not between 1 and {most}")));
             }

@@ -200,7 +200,9 @@ impl<'a> LabelsRef<'a> {
 
     /// Appends the canonical bytes of the labels in `names` (`keep = true`), or of all but those (`keep = false`).
     pub fn project_into(self, names: &[String], keep: bool, out: &mut Vec<u8>) {
-        let (bytes, mut at) = (self.0, 0);
+        // None of them: all groups of `sum(x)` are one.
+        let bytes = if keep && names.is_empty() { &[] } else { self.0 };
+        let mut at = 0;
         loop {
             let start = at;
             let (Some(name), Some(_)) = (take(bytes, &mut at), take(bytes, &mut at)) else { return };

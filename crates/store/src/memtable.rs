@@ -110,23 +110,15 @@ impl Memtable {
             return (!samples.is_empty()).then_some(MemoryRun::Settled(samples));
         }
         let (shard, local) = place(number);
-        read(&self.shards[shard]).copy(local).map(MemoryRun::Packed)
+        let copied = read(&self.shards[shard]).copy(local);
+        copied.filter(|copied| copied.may_touch(range)).map(MemoryRun::Packed)
     }
 
     fn read_floats(&self, number: SeriesNumber, range: TimeRange) -> Columns {
         let (shard, local) = place(number);
         let Some(copied) = read(&self.shards[shard]).copy(local) else { return Columns::default() };
-        let mut columns = copied.columns();
-        if !copied.is_sorted {
-            merge::normalise(&mut columns);
-        }
-        let span = span_of(&columns.timestamps, range);
-        if span != (0..columns.len()) {
-            columns.timestamps.truncate(span.end);
-            columns.values.truncate(span.end);
-            columns.timestamps.drain(..span.start);
-            columns.values.drain(..span.start);
-        }
+        let mut columns = Columns::default();
+        append(&copied, range, &mut columns);
         columns
     }
 
@@ -177,23 +169,16 @@ impl Memtable {
 impl MemoryRun {
     /// Appends the samples inside `range`, as they lay in the table when the copy was made: sorted, without repeats.
     pub(crate) fn read(&self, range: TimeRange, out: &mut Samples) {
-        match self {
-            Self::Settled(samples) => {
-                out.histograms.extend_from_slice(crate::histograms::part(&samples.histograms, range));
-                self.read_floats(range, &mut out.floats);
-            }
-            Self::Packed(_) => self.read_floats(range, &mut out.floats),
+        self.read_floats(range, &mut out.floats);
+        if let Self::Settled(samples) = self {
+            out.histograms.extend_from_slice(crate::histograms::part(&samples.histograms, range));
         }
     }
 
     /// As [`MemoryRun::read`], floats only.
     pub(crate) fn read_floats(&self, range: TimeRange, out: &mut Columns) {
         match self {
-            Self::Settled(samples) => {
-                let part = span_of(&samples.floats.timestamps, range);
-                out.timestamps.extend_from_slice(&samples.floats.timestamps[part.clone()]);
-                out.values.extend_from_slice(&samples.floats.values[part]);
-            }
+            Self::Settled(samples) => merge::append_inside(&samples.floats, range, out),
             Self::Packed(copied) => append(copied, range, out),
         }
     }
@@ -221,9 +206,7 @@ fn append(copied: &Copied, range: TimeRange, out: &mut Columns) {
     }
     let mut columns = copied.columns();
     merge::normalise(&mut columns);
-    let part = span_of(&columns.timestamps, range);
-    out.timestamps.extend_from_slice(&columns.timestamps[part.clone()]);
-    out.values.extend_from_slice(&columns.values[part]);
+    merge::append_inside(&columns, range, out);
 }
 
 impl Filler<'_> {
@@ -291,12 +274,6 @@ fn number(shard: usize, local: usize) -> SeriesNumber {
     ((local / PAGE_SERIES * SHARDS + shard) * PAGE_SERIES + local % PAGE_SERIES) as SeriesNumber
 }
 
-fn span_of(timestamps: &[i64], range: TimeRange) -> std::ops::Range<usize> {
-    let start = timestamps.partition_point(|&at| at < range.start.0);
-    let end = timestamps.partition_point(|&at| at < range.end.0);
-    start..end.max(start)
-}
-
 // Poisoning is passed over: the code under these locks copies bytes inside bounds it has just computed, and refusing
 // every later query would be worse than a series cut short.
 fn read(lock: &RwLock<Shard>) -> RwLockReadGuard<'_, Shard> {
@@ -355,6 +332,20 @@ mod tests {
         assert!(table.overlaps(TimeRange::new(Timestamp(10), Timestamp(11))));
         assert!(!table.overlaps(TimeRange::new(Timestamp(11), Timestamp(12))));
         assert_eq!(table.samples(), 1);
+    }
+
+    #[test]
+    fn a_copy_is_made_where_the_range_may_hold_something() {
+        let table = Memtable::default();
+        table.filler().add(3, &[100, 200], &[1.0, 2.0]);
+        let range = |from, to| TimeRange::new(series::Timestamp(from), series::Timestamp(to));
+        let is_there = |from, to| table.copy(3, range(from, to)).is_some();
+        assert!(is_there(100, 101) && is_there(200, 300) && is_there(0, 1000));
+        assert!(!is_there(0, 100) && !is_there(201, 300) && table.copy(4, TimeRange::ALL).is_none());
+        table.filler().add(3, &[50], &[3.0]);
+        let mut read = Columns::default();
+        table.copy(3, range(0, 100)).expect("late samples are not left out").read_floats(range(0, 100), &mut read);
+        assert_eq!(read.timestamps, [50]);
     }
 
     #[test]

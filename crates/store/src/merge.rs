@@ -3,6 +3,8 @@
 //! Runs are given oldest log position first, so "later" means acknowledged later (reliability promise D3). The common
 //! case, runs that follow each other in time, is a plain concatenation.
 
+use std::ops::Range;
+
 use series::{Columns, TimeRange};
 
 /// Sorts one run by time and keeps the last of equal timestamps; a sorted run is left alone.
@@ -19,16 +21,27 @@ pub(crate) fn normalise(run: &mut Columns) {
     *run = sorted;
 }
 
+/// Where sorted `timestamps` lie inside `range`.
+fn inside(timestamps: &[i64], range: TimeRange) -> Range<usize> {
+    let end = timestamps.partition_point(|&at| at < range.end.0);
+    timestamps.partition_point(|&at| at < range.start.0).min(end)..end
+}
+
+/// Appends what of `run`, which is sorted, lies inside `range`.
+pub(crate) fn append_inside(run: &Columns, range: TimeRange, out: &mut Columns) {
+    let part = inside(&run.timestamps, range);
+    out.timestamps.extend_from_slice(&run.timestamps[part.clone()]);
+    out.values.extend_from_slice(&run.values[part]);
+}
+
 /// Takes out of `run[start..]`, which is sorted, what lies outside `range`.
 pub(crate) fn clip_tail(run: &mut Columns, start: usize, range: TimeRange) {
-    let tail = &run.timestamps[start..];
-    let end = start + tail.partition_point(|&at| at < range.end.0);
-    let first = (start + tail.partition_point(|&at| at < range.start.0)).min(end);
-    run.timestamps.truncate(end);
-    run.values.truncate(end);
-    if first > start {
-        run.timestamps.drain(start..first);
-        run.values.drain(start..first);
+    let part = inside(&run.timestamps[start..], range);
+    run.timestamps.truncate(start + part.end);
+    run.values.truncate(start + part.end);
+    if part.start > 0 {
+        run.timestamps.drain(start..start + part.start);
+        run.values.drain(start..start + part.start);
     }
 }
 

@@ -12,7 +12,6 @@
 //! be a million.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use lake::ChunkBytes;
@@ -226,25 +225,19 @@ impl Selection {
                 self.read_chunk(chunk, range, out)?;
             }
         }
-        let deleted = self.deleted(i, file);
-        if !deleted.is_empty() {
-            let mut run = Columns { timestamps: out.timestamps.split_off(start), values: out.values.split_off(start) };
-            tombstone::cut(&mut run, deleted);
-            out.timestamps.append(&mut run.timestamps);
-            out.values.append(&mut run.values);
-        }
+        tombstone::cut(out, start, self.deleted(i, file));
         Ok(())
     }
 
     fn read_chunk(&self, chunk: &StoredChunk, range: TimeRange, out: &mut Columns) -> Result<(), SelectError> {
         let fault = |why| SelectError::Damaged { file: self.files[chunk.file as usize].to_string(), why };
         match &chunk.body {
-            ChunkBody::Decoded(columns) => append_part(out, columns, range),
+            ChunkBody::Decoded(columns) => merge::append_inside(columns, range, out),
             ChunkBody::Encoded(bytes) if self.cache.is_on() && chunk.is_kept => {
                 let mut columns = Columns::default();
                 decode_chunk(bytes, &mut columns).map_err(fault)?;
                 let columns = Arc::new(columns);
-                append_part(out, &columns, range);
+                merge::append_inside(&columns, range, out);
                 self.cache.put(chunk.key, &columns);
             }
             ChunkBody::Encoded(bytes) => {
@@ -380,15 +373,4 @@ pub(crate) fn decode_either(bytes: &ChunkBytes, out: &mut Samples) -> Result<(),
 /// Appends a chunk's floats.
 pub(crate) fn decode_chunk(bytes: &ChunkBytes, out: &mut Columns) -> Result<(), String> {
     codec::decode_samples(&bytes.ts, &bytes.values, &mut out.timestamps, &mut out.values).map_err(|err| err.to_string())
-}
-
-fn append_part(run: &mut Columns, chunk: &Columns, range: TimeRange) {
-    let Range { start, end } = part(chunk, range);
-    run.timestamps.extend_from_slice(&chunk.timestamps[start..end]);
-    run.values.extend_from_slice(&chunk.values[start..end]);
-}
-
-fn part(chunk: &Columns, range: TimeRange) -> Range<usize> {
-    let end = chunk.timestamps.partition_point(|&at| at < range.end.0);
-    chunk.timestamps.partition_point(|&at| at < range.start.0).min(end)..end
 }

@@ -75,11 +75,12 @@ impl Tombstones {
     }
 }
 
-/// Takes the samples inside `ranges` out of a sorted run.
-pub(crate) fn cut(run: &mut Columns, ranges: &[TimeRange]) {
+/// Takes the samples inside `ranges` out of `run[from..]`, which is sorted.
+pub(crate) fn cut(run: &mut Columns, from: usize, ranges: &[TimeRange]) {
     for range in ranges {
-        let start = run.timestamps.partition_point(|&at| at < range.start.0);
-        let end = run.timestamps.partition_point(|&at| at < range.end.0).max(start);
+        let tail = &run.timestamps[from..];
+        let start = from + tail.partition_point(|&at| at < range.start.0);
+        let end = (from + tail.partition_point(|&at| at < range.end.0)).max(start);
         run.timestamps.drain(start..end);
         run.values.drain(start..end);
     }
@@ -222,8 +223,10 @@ mod tests {
     fn ranges_are_cut_out_of_a_run() {
         let range = |a, b| TimeRange::new(Timestamp(a), Timestamp(b));
         let mut run = Columns { timestamps: (0..10).collect(), values: (0..10).map(f64::from).collect() };
-        cut(&mut run, &[range(2, 4), range(3, 6), range(9, 100), range(5, 1)]);
+        cut(&mut run, 0, &[range(2, 4), range(3, 6), range(9, 100), range(5, 1)]);
         assert_eq!(run.timestamps, [0, 1, 6, 7, 8]);
         assert_eq!(run.values, [0.0, 1.0, 6.0, 7.0, 8.0]);
+        cut(&mut run, 3, &[range(0, 8)]);
+        assert_eq!(run.timestamps, [0, 1, 6, 8], "what stands before is of another file");
     }
 }

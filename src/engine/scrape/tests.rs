@@ -189,7 +189,7 @@ fn names_with_one_forbidden_address_are_not_connected_to() {
     let sink = Arc::new(Sink::default());
     let append = Arc::clone(&sink) as Arc<dyn Append>;
     let clock = Arc::new(ManualClock::new(NOW));
-    let scraper = Scraper::with_lookup((&settings, &Limits::default()), append, clock, Arc::new(mixed)).expect("valid");
+    let scraper = Scraper::with_lookup(&settings, &Limits::default(), append, clock, Arc::new(mixed)).expect("valid");
     scrape(&scraper, &sink);
     let fault = &scraper.targets()[0].last_error;
     assert!(fault.contains("169.254.169.254 is a link-local address"), "{fault}");

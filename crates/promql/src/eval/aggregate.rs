@@ -205,9 +205,7 @@ impl Keys {
     /// The number of the group, and its labels when it is a new one.
     fn place(&mut self, labels: &Labels) -> (usize, Option<Labels>) {
         self.key.clear();
-        if !(self.keep && self.names.is_empty()) {
-            labels.as_ref().project_into(&self.names, self.keep, &mut self.key);
-        }
+        labels.as_ref().project_into(&self.names, self.keep, &mut self.key);
         if let Some(&place) = self.places.get(&self.key) {
             return (place, None);
         }

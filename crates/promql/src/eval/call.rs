@@ -8,7 +8,7 @@ use super::native_windows::{self, Mixed, rule};
 use super::notes::Seen;
 use super::over_time::kernel;
 use super::rows::{Natives, Row, is_absent};
-use super::selector::{Pick, RowSink, blocks};
+use super::selector::{Pick, RowSink, all_rows, blocks};
 use super::{Operand, extended, instants};
 use crate::ast::{Call, Expr, ExprKind, Extension, Span, ValueType};
 
@@ -68,12 +68,7 @@ impl Context<'_> {
 
     /// Functions of a range vector: every series is read once, then the window slides over all steps.
     fn over_windows(&self, name: &'static str, args: &[Expr], steps: &Steps) -> Result<Vec<Row>, EvalError> {
-        let mut all = Vec::new();
-        self.windows_blocks(name, args, steps, SeriesOrder::Labels, &mut |mut block| {
-            all.append(&mut block);
-            Ok(())
-        })?;
-        Ok(all)
+        all_rows(|sink| self.windows_blocks(name, args, steps, SeriesOrder::Labels, sink))
     }
 
     /// As [`Context::over_windows`], a block of series at a time and in any order.

@@ -16,6 +16,16 @@ use crate::ast::{Expr, Extension, VectorSelector};
 /// Takes rows, a block at a time.
 pub(crate) type RowSink<'a> = dyn FnMut(Vec<Row>) -> Result<(), EvalError> + 'a;
 
+/// All rows that `run` hands out.
+pub(crate) fn all_rows(run: impl FnOnce(&mut RowSink<'_>) -> Result<(), EvalError>) -> Result<Vec<Row>, EvalError> {
+    let mut all = Vec::new();
+    run(&mut |mut block| {
+        all.append(&mut block);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
 /// Slots of a block: enough to occupy all threads, few enough to stay in their caches.
 const BLOCK_SLOTS: usize = 1 << 20;
 
@@ -38,12 +48,7 @@ pub(crate) enum Pick {
 impl Context<'_> {
     /// The newest sample of each series in `(t - lookback, t]`, unless it is a stale marker; sorted by labels.
     pub(crate) fn vector(&self, selector: &VectorSelector, steps: &Steps, pick: Pick) -> Result<Vec<Row>, EvalError> {
-        let mut all = Vec::new();
-        self.vector_blocks(selector, steps, pick, SeriesOrder::Labels, &mut |mut block| {
-            all.append(&mut block);
-            Ok(())
-        })?;
-        Ok(all)
+        all_rows(|sink| self.vector_blocks(selector, steps, pick, SeriesOrder::Labels, sink))
     }
 
     /// As [`Context::vector`], a block at a time and in any order: for who keeps nothing of them.

@@ -184,7 +184,7 @@ impl DayPass<'_> {
         for ((runs, mut decoded), named) in runs.iter_mut().zip(decoded).zip(block) {
             samples += decoded.len() as u64;
             let deleted = self.tombstones.ranges_of(&file.entry, named.id.0);
-            tombstone::cut(&mut decoded.floats, &deleted);
+            tombstone::cut(&mut decoded.floats, 0, &deleted);
             tombstone::cut_histograms(&mut decoded.histograms, &deleted);
             if !decoded.is_empty() {
                 runs.push(decoded);

@@ -10,7 +10,7 @@
 //! dropped. A series without samples costs nothing unless one of its 255 neighbours has some.
 
 use codec::packed::{PADDING, SAMPLE_BYTES_MAX, Tail, first_time, unpack};
-use series::Columns;
+use series::{Columns, TimeRange};
 
 /// Series of a page.
 pub(super) const PAGE_SERIES: usize = 256;
@@ -54,6 +54,8 @@ pub(crate) struct Copied {
     bytes: Vec<u8>,
     len: usize,
     n_samples: usize,
+    /// Time of the sample that came last.
+    last_time: i64,
     /// Whether times rise strictly.
     pub(super) is_sorted: bool,
 }
@@ -125,7 +127,8 @@ impl Shard {
         }
         let len = bytes.len();
         bytes.resize(len + PADDING, 0);
-        Some(Copied { bytes, len, n_samples: series.n_samples as usize, is_sorted: !series.is_unsorted })
+        let (n_samples, last_time) = (series.n_samples as usize, series.tail.at());
+        Some(Copied { bytes, len, n_samples, last_time, is_sorted: !series.is_unsorted })
     }
 
     /// Local numbers of the series with samples, rising.
@@ -149,6 +152,12 @@ impl Copied {
     /// Time of the sample that came first.
     pub(super) fn first_time(&self) -> Option<i64> {
         first_time(&self.bytes, self.len)
+    }
+
+    /// Whether the span of its samples, where it is known without unpacking them, has a part in `range`.
+    pub(super) fn may_touch(&self, range: TimeRange) -> bool {
+        let span = self.first_time().filter(|_| self.is_sorted);
+        span.is_none_or(|first| first < range.end.0 && range.start.0 <= self.last_time)
     }
 
     /// Appends the samples in arrival order.
